@@ -1,0 +1,587 @@
+"""Calls in the abstract: binding of project functions, effects of library ones, unknown calls."""
+
+from __future__ import annotations
+
+import ast
+
+from florc.analysis.evaluate import LAZY, Expressions
+from florc.analysis.heap import SEQUENCES
+from florc.analysis.objects import Class, Function, Obj
+from florc.effects.model import Effect
+
+_TEXT = {name for kind in (str, bytes, int, float) for name in dir(kind)}
+_LISTS_OF_TEXT = {"split", "rsplit", "splitlines", "partition", "rpartition"}
+_DYNAMIC = {"exec", "eval", "globals", "locals", "vars"}
+Keywords = dict[str, "set[Obj]"]
+
+
+class Calls(Expressions):
+    """Evaluation of calls and of iteration."""
+
+    def call(self, node: ast.Call) -> set[Obj]:
+        """Evaluate callee, arguments, and the call itself."""
+        if isinstance(node.func, ast.Name) and node.func.id == "super":
+            return self._super(node)
+        callee = self._callee(node.func)
+        args: list[set[Obj]] = []
+        rest: set[Obj] = set()
+        for argument in node.args:
+            objs = self.evaluate(argument)
+            if isinstance(argument, ast.Starred):
+                for obj in list(self.value_of(objs)):
+                    rest |= self.heap.elements(obj)
+            else:
+                args.append(objs)
+        kwargs: Keywords = {}
+        for keyword in node.keywords:
+            objs = self.evaluate(keyword.value)
+            if keyword.arg is None:
+                for obj in list(self.value_of(objs)):
+                    rest |= self.heap.elements(obj)
+            else:
+                kwargs[keyword.arg] = objs
+        shown = ast.unparse(node.func)
+        shown = shown if len(shown) <= 40 else "…" + shown[-39:]
+        if not callee:
+            self.bottom.add(node)
+            if node not in self.unresolved:
+                return set()
+            if isinstance(node.func, ast.Attribute):
+                return self._scalar_method(node, node.func.attr, args, kwargs, rest, shown)
+            return self.unknown_call(set(), args, kwargs, rest, node, shown)
+        return self.invoke(callee, args, kwargs, rest, node, shown)
+
+    def _callee(self, func: ast.expr) -> set[Obj]:
+        if isinstance(func, ast.Attribute):
+            objs = self.value_of(self.evaluate(func.value))
+            return self.attribute(objs, func.attr, func)
+        return self.evaluate(func)
+
+    def _super(self, node: ast.Call) -> set[Obj]:
+        cls = self.function.cls
+        if cls is None or not self.function.params:
+            return set()
+        me = self.heap.variable(self.function.scope, self.function.params[0])
+        return {self.heap.super(obj, cls) for obj in me if obj.kind in ("alloc", "class")}
+
+    def _scalar_method(
+        self,
+        node: ast.Call,
+        name: str,
+        args: list[set[Obj]],
+        kwargs: Keywords,
+        rest: set[Obj],
+        shown: str,
+    ) -> set[Obj]:
+        """A method of something without mutable state, such as a string."""
+        known = self.effects.by_method_name(name)
+        if known is not None:
+            return self.apply(known, set(), args, kwargs, rest, node, shown)
+        if name in _LISTS_OF_TEXT:
+            return {self.heap.alloc(node, "builtins.list", where=self.function)}
+        if name in _TEXT:
+            return set()
+        return self.unknown_call(set(), args, kwargs, rest, node, shown)
+
+    def invoke(
+        self,
+        objs: set[Obj],
+        args: list[set[Obj]],
+        kwargs: Keywords,
+        rest: set[Obj],
+        node: ast.AST,
+        shown: str,
+    ) -> set[Obj]:
+        """Call each of `objs` with evaluated arguments; the union of the results."""
+        args = [self.value_of(a) if not _callable(a) else a for a in args]
+        for handed in [*args, *kwargs.values()]:
+            self._generators_given(handed)
+        found: set[Obj] = set()
+        for obj in list(objs):
+            found |= self._invoke_one(obj, args, kwargs, rest, node, shown)
+        return found
+
+    def _generators_given(self, objs: set[Obj]) -> None:
+        """A generator that is handed over may be advanced by whoever gets it."""
+        for obj in objs:
+            if obj.kind == "alloc" and obj.function is not None and obj.function.generator:
+                self.edge(obj.function)
+
+    def _invoke_one(
+        self,
+        obj: Obj,
+        args: list[set[Obj]],
+        kwargs: Keywords,
+        rest: set[Obj],
+        node: ast.AST,
+        shown: str,
+    ) -> set[Obj]:
+        if obj.kind == "function" and obj.function is not None:
+            return self._project(obj.function, args, kwargs, rest, node)
+        if obj.kind == "bound" and obj.function is not None and obj.receiver is not None:
+            return self._project(obj.function, [{obj.receiver}, *args], kwargs, rest, node)
+        if obj.kind == "class" and obj.cls is not None:
+            return self._construct(obj.cls, args, kwargs, rest, node, shown)
+        if obj.kind == "library":
+            return self._library(obj.name, args, kwargs, rest, node, shown)
+        if obj.kind == "libbound" and obj.receiver is not None:
+            return self._library_method(obj.receiver, obj.name, args, kwargs, rest, node, shown)
+        if obj.kind == "alloc":
+            return self._instance(obj, args, kwargs, rest, node, shown)
+        return set()
+
+    def _project(
+        self,
+        function: Function,
+        args: list[set[Obj]],
+        kwargs: Keywords,
+        rest: set[Obj],
+        node: ast.AST,
+    ) -> set[Obj]:
+        heap, scope = self.heap, function.scope
+        for index, objs in enumerate(args):
+            if index < len(function.params):
+                heap.add_variable(scope, function.params[index], objs)
+            elif function.vararg:
+                packed = heap.alloc(function.node, "builtins.tuple", where=function, tag="*args")
+                heap.add_contents(packed, objs)
+        if rest:
+            for name in function.params[len(args) :]:
+                heap.add_variable(scope, name, rest)
+        if function.vararg:
+            packed = heap.alloc(function.node, "builtins.tuple", where=function, tag="*args")
+            heap.add_contents(packed, rest)
+            heap.add_variable(scope, function.vararg, {packed})
+        if function.kwarg:
+            packed = heap.alloc(function.node, "builtins.dict", where=function, tag="**kwargs")
+            heap.add_contents(packed, rest)
+            heap.add_variable(scope, function.kwarg, {packed})
+        for name, objs in kwargs.items():
+            if name in function.params:
+                heap.add_variable(scope, name, objs)
+            elif function.kwarg:
+                heap.add_field(packed, f"[{name!r}]", objs)
+        if function.generator:
+            if function not in self.active:
+                self.active[function] = None
+                heap.changed = True
+            return {heap.alloc(node, function=function, where=self.function)}
+        self.edge(function)
+        return set(heap.returns.get(function, ()))
+
+    def _construct(
+        self,
+        cls: Class,
+        args: list[set[Obj]],
+        kwargs: Keywords,
+        rest: set[Obj],
+        node: ast.AST,
+        shown: str,
+    ) -> set[Obj]:
+        libraries = cls.libraries()
+        made = self.heap.alloc(
+            node, libraries[0] if libraries else "", cls=cls, where=self.function
+        )
+        init = cls.method("__init__")
+        if init is not None:
+            self._project(init, [{made}, *args], kwargs, rest, node)
+        else:
+            fields = [name for base in reversed(cls.mro()) for name in base.fields]
+            for name, objs in zip(fields, args):
+                self.heap.add_field(made, name, objs)
+            for name, objs in kwargs.items():
+                self.heap.add_field(made, name, objs)
+            if libraries or not fields:
+                self.heap.add_contents(made, set().union(rest, *args))
+            for library in libraries:
+                effect = self.effects.call(library)
+                if effect is not None:
+                    self.apply(effect, {made}, args, kwargs, rest, node, shown)
+        post = cls.method("__post_init__")
+        if post is not None:
+            self._project(post, [{made}], {}, set(), node)
+        return {made}
+
+    def _library(
+        self,
+        name: str,
+        args: list[set[Obj]],
+        kwargs: Keywords,
+        rest: set[Obj],
+        node: ast.AST,
+        shown: str,
+    ) -> set[Obj]:
+        if name.rpartition(".")[2] in _DYNAMIC and name.startswith("builtins."):
+            self.record("dynamic", name=name.rpartition(".")[2])
+            return set()
+        if name == "flor.log":
+            self.record("log", name=_literal_name(node))
+        effect = self.effects.call(name)
+        if effect is not None:
+            if name.rpartition(".")[0] in self.effects.types and args:  # list.append(xs, x)
+                return self.apply(effect, args[0], args[1:], kwargs, rest, node, shown)
+            return self.apply(effect, set(), args, kwargs, rest, node, shown)
+        if name in self.effects.types or f"{name}.__init__" in self.effects.exact:
+            made = self.heap.alloc(node, name, where=self.function)
+            self.heap.add_contents(made, set().union(rest, *args, *kwargs.values()))
+            return {made}
+        if name.startswith("builtins."):
+            tail = name.rpartition(".")[2]
+            if tail.endswith(("Error", "Exception", "Warning", "Iteration", "Exit", "Interrupt")):
+                return {self.heap.alloc(node, name, where=self.function)}
+        return self.unknown_call(set(), args, kwargs, rest, node, shown)
+
+    def _library_method(
+        self,
+        receiver: Obj,
+        name: str,
+        args: list[set[Obj]],
+        kwargs: Keywords,
+        rest: set[Obj],
+        node: ast.AST,
+        shown: str,
+    ) -> set[Obj]:
+        types = receiver.cls.libraries() if receiver.cls is not None else [receiver.type]
+        for type_name in types:
+            effect = self.effects.method(type_name, name)
+            if effect is not None:
+                self._module_calls(receiver, name, args, kwargs, rest, node)
+                return self.apply(effect, {receiver}, args, kwargs, rest, node, shown)
+        if any(self.effects.type(t).sink for t in types if t):
+            self.record("sink", receiver, reason=shown)
+            return set()
+        known = self.effects.by_method_name(name)
+        found = self.unknown_call({receiver}, args, kwargs, rest, node, shown)
+        if known is not None:
+            facts = self.apply(known, {receiver}, args, kwargs, rest, node, shown)
+            return facts if known.returns == ("none",) else found
+        return found
+
+    def _module_calls(
+        self,
+        receiver: Obj,
+        name: str,
+        args: list[set[Obj]],
+        kwargs: Keywords,
+        rest: set[Obj],
+        node: ast.AST,
+    ) -> None:
+        """Calling a library container calls what it holds: submodules' forward, hooks."""
+        if name != "__call__":
+            return
+        given = set().union(rest, *args, *kwargs.values())
+        for held in self.heap.reach({receiver}) - {receiver}:
+            if held.kind == "alloc" and held.cls is not None:
+                method = held.cls.method("forward") or held.cls.method("__call__")
+                if method is not None:
+                    self._project(method, [{held}], {}, given, node)
+        for held in set(self.heap.contents.get(receiver, ())):
+            if held.kind in ("function", "bound"):
+                self._call_back(held, given | {receiver}, node)
+
+    def _instance(
+        self,
+        obj: Obj,
+        args: list[set[Obj]],
+        kwargs: Keywords,
+        rest: set[Obj],
+        node: ast.AST,
+        shown: str,
+    ) -> set[Obj]:
+        if obj.cls is not None:
+            method = obj.cls.method("__call__") or obj.cls.method("forward")
+            if method is not None:
+                given = set().union(rest, *args, *kwargs.values())
+                for held in set(self.heap.contents.get(obj, ())):
+                    if held.kind in ("function", "bound"):  # hooks
+                        self._call_back(held, given | {obj}, node)
+                return self._project(method, [{obj}, *args], kwargs, rest, node)
+        return self._library_method(obj, "__call__", args, kwargs, rest, node, shown)
+
+    def _call_back(self, obj: Obj, given: set[Obj], node: ast.AST) -> set[Obj]:
+        """Something else calls this function, with any of `given`."""
+        function = obj.function
+        if function is None:
+            return set()
+        first = [{obj.receiver}] if obj.kind == "bound" and obj.receiver else []
+        return self._project(function, first, {}, given, node)
+
+    def unknown_call(
+        self,
+        receiver: set[Obj],
+        args: list[set[Obj]],
+        kwargs: Keywords,
+        rest: set[Obj],
+        node: ast.AST,
+        shown: str,
+    ) -> set[Obj]:
+        """A call nothing is known of: all that it can reach may be mutated, and be its result."""
+        given = set().union(receiver, rest, *args, *kwargs.values())
+        self.mutate(
+            given, f"unknown call {shown}() may mutate it", deep=True, certainty="assumed"
+        )
+        reached = self.heap.reach(given)
+        for obj in list(reached):
+            if obj.kind in ("function", "bound"):
+                self._call_back(obj, given, node)
+        for obj in given:
+            if obj.kind == "alloc" and obj.cls is not None:
+                for cls in obj.cls.mro():
+                    for method in cls.methods.values():
+                        if not method.node.name.startswith("__"):  # type: ignore[union-attr]
+                            self._project(method, [{obj}], {}, given, node)
+        made = self.heap.alloc(node, "", where=self.function, tag="unknown")
+        self.heap.add_contents(made, {o for o in given if o.kind == "alloc"})
+        return {made}
+
+    # -- library effects ------------------------------------------------------------------------
+    def apply(
+        self,
+        effect: Effect,
+        receiver: set[Obj],
+        args: list[set[Obj]],
+        kwargs: Keywords,
+        rest: set[Obj],
+        node: ast.AST,
+        shown: str,
+    ) -> set[Obj]:
+        """Apply a library call's effect; returns what it may return."""
+        everything = set().union(rest, *args, *kwargs.values())
+
+        def at(location: str) -> set[Obj]:
+            bare, _, condition = location.partition("?")
+            if condition and not _given(condition, node, kwargs, receiver):
+                return set()
+            bare = bare.rstrip("*")
+            if bare == "self":
+                return receiver
+            if bare == "args":
+                return everything
+            if bare.isdigit():
+                position = int(bare)
+                if position < len(args):
+                    return args[position] | rest
+                return rest.union(*kwargs.values()) if kwargs else rest
+            return kwargs.get(bare, set())
+
+        for location in effect.mutates:
+            self.mutate(at(location), f"{shown}() mutates it", deep=location.endswith("*"))
+        self._flags(effect, at, shown)
+        given = everything | {e for o in everything for e in self.heap.elements(o)}
+        results: set[Obj] = set()
+        for location in effect.calls:
+            where, _, method = location.partition(".")
+            for obj in list(at(where)):
+                if method:
+                    results |= self.method(obj, method, [given], node)
+                elif obj.kind in ("function", "bound"):
+                    results |= self._call_back(obj, given, node)
+                elif obj.kind == "alloc" and obj.cls is not None:
+                    results |= self._instance(obj, [given], {}, given, node, shown)
+                elif obj.kind in ("library", "class"):  # defaultdict(list), map(float, …)
+                    results |= self._invoke_one(obj, [], {}, set(), node, shown)
+        found = self._result(effect, receiver, at, node)
+        if effect.calls:
+            for obj in found:
+                if obj.kind == "alloc" and obj.site is node:
+                    self.heap.add_contents(obj, results)
+        self._keep(effect, receiver, found, at, node)
+        return found
+
+    def _flags(self, effect: Effect, at, shown: str) -> None:  # type: ignore[no-untyped-def]
+        for stream in effect.draws:
+            self.record("draw", name=stream, reason=shown)
+        if effect.trains:
+            self.record("train", reason=shown)
+        if effect.reads_grads:
+            for location in effect.mutates or ("self",):
+                for obj in at(location):
+                    self.record("read_grads", obj, reason=shown)
+        for location in effect.kills_grads:
+            targets = at(location)
+            for obj in targets:
+                self.record("kill_grads", obj, exact_target=len(targets) == 1, reason=shown)
+        if effect.sink:
+            self.record("sink", reason=shown)
+        if effect.clock:
+            self.record("clock", reason=shown)
+        for location in effect.advances:
+            self.advance(at(location), shown)
+
+    def advance(self, objs: set[Obj], shown: str) -> None:
+        """Iterators whose position moves; a generator runs a piece of its body."""
+        for obj in list(objs):
+            if obj.kind != "alloc":
+                continue
+            generator = obj.function is not None and obj.function.generator
+            iterator = obj.cls is not None and obj.cls.method("__next__") is not None
+            if not (generator or iterator or obj.type in LAZY):
+                self._callbacks_of(obj)  # something that can be iterated anew
+                continue
+            self.record("advance", obj, reason=f"{shown}() advances it")
+            if obj.cls is not None:
+                self.method(obj, "__next__", [], self.statement)
+            self._run_iterator(obj)
+
+    def _run_iterator(self, obj: Obj) -> None:
+        """Edges to generator bodies and data-set methods that advancing `obj` may run."""
+        for held in self.heap.reach({obj}):
+            if held.kind == "alloc" and held.function is not None and held.function.generator:
+                self.edge(held.function)
+            elif held.kind == "alloc" and held.cls is None and held.type:
+                self._callbacks_of(held)
+
+    def _callbacks_of(self, obj: Obj) -> None:
+        declared = self.effects.type(obj.type)
+        for stream in declared.iteration_draws:
+            self.record("draw", name=stream, reason=f"iterating {obj.type}")
+        if not declared.iterable_calls:
+            return
+        for held in self.heap.reach({obj}) - {obj}:
+            if held.kind == "alloc" and held.cls is not None:
+                for name in declared.iterable_calls:
+                    self.method(held, name, [set(), set()], self.statement)
+            elif held.kind == "alloc" and held.type:  # e.g. a generator given to a loader
+                for name in declared.iterable_calls:
+                    effect = self.effects.exact.get(f"{held.type}.{name}")
+                    if effect is not None:
+                        self.apply(effect, {held}, [], {}, set(), self.statement, name)
+            elif held.kind in ("function", "bound"):  # collate_fn, worker_init_fn
+                self._call_back(held, {self.heap.alloc(self.statement, "", tag="batch")}, held.site or self.statement)
+
+    def _result(self, effect: Effect, receiver: set[Obj], at, node: ast.AST) -> set[Obj]:  # type: ignore[no-untyped-def]
+        found: set[Obj] = set()
+        for result in effect.returns:
+            if result == "none":
+                continue
+            if result == "new":
+                owner = next((o for o in receiver if o.cls is not None and o.site is node), None)
+                found.add(owner or self.heap.alloc(node, effect.type, where=self.function))
+            elif result == "self":
+                found |= receiver
+            elif result.startswith(("copy:", "deepcopy:")):
+                how, _, location = result.partition(":")
+                for obj in list(self.value_of(at(location))):
+                    found.add(self.heap.clone(node, obj, deep=how == "deepcopy", where=self.function))
+            elif result.startswith("pairs:"):
+                made = self.heap.alloc(node, "builtins.list", where=self.function, tag="pairs")
+                pair = self.heap.alloc(node, "builtins.tuple", where=self.function, tag="pair")
+                self.heap.add_field(pair, "[0]", set())
+                for obj in list(at(result[6:])):
+                    self.heap.add_field(pair, "[1]", self.heap.elements(obj) - {obj})
+                    if obj.type not in SEQUENCES:  # a lump: keys and values are parts of it
+                        self.heap.add_contents(pair, self.heap.elements(obj))
+                self.heap.add_contents(made, {pair})
+                found.add(made)
+            elif result.startswith("elem:"):
+                for obj in list(at(result[5:])):
+                    found |= self._element(obj, node)
+            else:
+                found |= self.value_of(at(result))
+        return found
+
+    def _element(self, obj: Obj, node: ast.AST) -> set[Obj]:
+        if obj.kind == "alloc" and obj.function is not None and obj.function.generator:
+            return set(self.heap.yields.get(obj.function, ()))
+        if obj.type in LAZY:
+            return self.iterate({obj}, node)
+        return self.heap.elements(obj)
+
+    def _keep(self, effect: Effect, receiver: set[Obj], found: set[Obj], at, node: ast.AST) -> None:  # type: ignore[no-untyped-def]
+        if not effect.keeps:
+            return
+        keepers = receiver or {o for o in found if o.kind == "alloc" and o.site is node}
+        keepers = keepers or self.value_of(at("0"))  # heappush(heap, x), setattr(obj, name, x)
+        for location in effect.keeps:
+            kept = self.value_of(at(location)) | {o for o in at(location) if o.kind == "bound"}
+            for keeper in list(keepers):
+                copies = keeper.site is node and keeper.type in SEQUENCES
+                if copies:  # list(x), dict(x): the contents, not the container
+                    for obj in list(kept):
+                        self.heap.add_contents(keeper, self._element(obj, node) - {obj})
+                else:
+                    self.heap.add_contents(keeper, kept)
+
+    # -- iteration ------------------------------------------------------------------------------
+    def iterate(self, objs: set[Obj], node: ast.AST) -> set[Obj]:
+        """What iterating over any of `objs` yields; effects of making and advancing an iterator."""
+        found: set[Obj] = set()
+        for obj in list(objs):
+            found |= self._iterate_one(obj, node)
+        return found
+
+    def _iterate_one(self, obj: Obj, node: ast.AST) -> set[Obj]:
+        heap = self.heap
+        if obj.kind != "alloc":
+            return set()
+        if obj.function is not None and obj.function.generator:
+            self.edge(obj.function)
+            self.record("advance", obj, reason="the loop advances it")
+            return set(heap.yields.get(obj.function, ()))
+        if obj.cls is not None:
+            found = self._iterate_instance(obj, node)
+            if found is not None:
+                return found
+        if obj.type in LAZY:
+            self.record("advance", obj, reason="the loop advances it")
+            held = set(heap.contents.get(obj, ()))
+            pieces = self.iterate(held, node)
+            if obj.type in ("builtins.enumerate", "builtins.zip"):
+                made = heap.alloc(node, "builtins.tuple", where=self.function, tag=obj.label)
+                if obj.type == "builtins.enumerate":
+                    heap.add_field(made, "[0]", set())
+                    heap.add_field(made, "[1]", pieces)
+                else:
+                    heap.add_contents(made, pieces)
+                return {made}
+            return pieces | {o for o in held if not o.type and o.cls is None}
+        declared = self.effects.type(obj.type)
+        if declared.iterable_calls or declared.iteration_draws:
+            self._callbacks_of(obj)
+            return {heap.alloc(node, declared.elements, where=self.function, tag="batch")}
+        return heap.elements(obj)
+
+    def _iterate_instance(self, obj: Obj, node: ast.AST) -> set[Obj] | None:
+        assert obj.cls is not None
+        if obj.cls.method("__iter__") is not None:
+            results = self.method(obj, "__iter__", [], node)
+            found: set[Obj] = set()
+            for result in results:
+                if result is obj:
+                    found |= self.method(obj, "__next__", [], node)
+                else:
+                    found |= self._iterate_one(result, node)
+            return found | self.heap.contents.get(obj, set())
+        if obj.cls.method("__getitem__") is not None:
+            return self.method(obj, "__getitem__", [set()], node)
+        return None
+
+
+def _given(name: str, node: ast.AST, kwargs: Keywords, receiver: set[Obj]) -> bool:
+    """Whether option `name` (``inplace``) is, or may be, switched on in a call or a constructor."""
+
+    def switched_on(call: ast.AST | None) -> bool:
+        if not isinstance(call, ast.Call):
+            return False
+        for keyword in call.keywords:
+            if keyword.arg == name:
+                return True  # whatever its value: it was thought of
+            if keyword.arg is None:
+                return True
+        flags = (a for a in call.args if isinstance(a, ast.Constant))
+        return any(flag.value is True for flag in flags)
+
+    return name in kwargs or switched_on(node) or any(switched_on(o.site) for o in receiver)
+
+
+def _literal_name(node: ast.AST) -> str:
+    """The name given to a log call when it is a literal, else ""."""
+    if isinstance(node, ast.Call):
+        given = [k.value for k in node.keywords if k.arg == "name"] or node.args[:1]
+        if given and isinstance(given[0], ast.Constant) and isinstance(given[0].value, str):
+            return given[0].value
+    return ""
+
+
+def _callable(objs: set[Obj]) -> bool:
+    return any(o.kind in ("libbound", "bound", "function") for o in objs)

@@ -1,0 +1,393 @@
+"""The checkpoint set at a training loop's head.
+
+Loop-carried state = (may be rebound or mutated in the body) ∩ (live at the head or after).
+Members are access paths from the loop's frame and from globals; an object that is reached by
+several live paths is named by each path that may lead to a different object at run time.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import deque
+from dataclasses import dataclass, field
+
+from florc.analysis.callgraph import Summaries
+from florc.analysis.cfg import ControlFlowGraph
+from florc.analysis.liveness import LiveSets, names_of
+from florc.analysis.loops import LoopSite
+from florc.analysis.objects import Access, Function, Obj
+from florc.analysis.program import Program
+from florc.frontend.scopes import Scope
+from florc.plan import Excluded, Member
+
+MAX_PATHS = 4000
+
+
+@dataclass
+class _Change:
+    """Why an object (or one attribute of it) counts as mutated."""
+
+    whole: Access | None = None
+    attributes: dict[str, Access] = field(default_factory=dict)
+    certain: bool = False
+    advanced: Access | None = None
+
+    def note(self, access: Access, attribute: str) -> None:
+        if attribute:
+            self.attributes.setdefault(attribute, access)
+        elif self.whole is None or (access.certainty == "exact" and not self.certain):
+            self.whole = access
+        self.certain |= access.certainty == "exact"
+
+
+@dataclass(frozen=True)
+class CheckpointSet:
+    """Members and excluded names of one loop, and the iterators to be wrapped where made."""
+
+    members: tuple[Member, ...]
+    excluded: tuple[Excluded, ...]
+    iterators: tuple[Obj, ...]
+    dynamic: tuple[Access, ...]
+
+
+def changed_objects(summaries: Summaries, accesses: list[Access]) -> dict[Obj, _Change]:
+    """Objects that a list of effects may mutate, deep ones expanded to all they reach."""
+    heap = summaries.points_to.heap
+    changes: dict[Obj, _Change] = {}
+    for access in accesses:
+        if access.obj is None or access.kind not in ("mutate", "advance"):
+            continue
+        if access.kind == "advance":
+            changes.setdefault(access.obj, _Change()).advanced = access
+            changes[access.obj].note(access, "")
+        elif access.deep:
+            for obj in heap.reach({access.obj}):
+                if obj.kind == "alloc" and not _harmless(summaries, obj):
+                    changes.setdefault(obj, _Change()).note(access, "")
+        else:
+            changes.setdefault(access.obj, _Change()).note(access, access.attribute)
+    return changes
+
+
+def _harmless(summaries: Summaries, obj: Obj) -> bool:
+    if not obj.type:
+        return False
+    declared = summaries.points_to.heap.effects.type(obj.type)
+    return declared.sink or declared.immutable
+
+
+class _Roots:
+    """Breadth-first search for access paths from the frame, then from globals."""
+
+    def __init__(self, program: Program, summaries: Summaries, site: LoopSite, live: frozenset[str]):
+        self.program = program
+        self.summaries = summaries
+        self.heap = summaries.points_to.heap
+        self.site = site
+        self.live = live
+        self.scope = site.function.scope
+
+    def start(self) -> list[tuple[str, Scope, str]]:
+        """(path, owner, name) of every usable root variable, frame first."""
+        roots: list[tuple[str, Scope, str]] = []
+        scope, function = self.scope, self.site.function
+        own = sorted(scope.names - scope.nonlocal_names, key=self._first_use)
+        for name in own:
+            if name in self.live or name in function.params or name in scope.captured:
+                roots.append((name, scope, name))
+        seen = {scope}
+        for owner, name in self.heap.free_variables(function):
+            roots.append((name, owner, name))
+            seen.add(owner)
+        for module in self.program.project.modules:
+            globals_scope = self.program.module_scope(module)
+            if globals_scope is scope:
+                continue
+            if self.program.bodies[module.name] not in self.summaries.points_to.functions:
+                continue
+            for name in sorted(globals_scope.names):
+                here = module is function.module and self._sees_global(name)
+                roots.append((name if here else f"{module.name}:{name}", globals_scope, name))
+        return roots
+
+    def _first_use(self, name: str) -> tuple[int, str]:
+        order = getattr(self, "_order", None)
+        if order is None:
+            order = self._order = {}
+            for node in ast.walk(self.site.function.node):
+                if isinstance(node, ast.Name):
+                    order.setdefault(node.id, node.lineno * 1000 + node.col_offset)
+                elif isinstance(node, ast.arg):
+                    order.setdefault(node.arg, 0)
+        return order.get(name, 0), name
+
+    def _sees_global(self, name: str) -> bool:
+        owner = self.scope.owner(name)
+        return owner is None or owner.kind == "module"
+
+    def paths(self) -> list[tuple[str, Obj]]:
+        """(path, object) pairs, shortest paths first; containers and lumps are not entered."""
+        found: list[tuple[str, Obj]] = []
+        queue: deque[tuple[str, Obj]] = deque()
+        seen: set[tuple[str, Obj]] = set()
+        expanded: set[Obj] = set()
+        for path, owner, name in self.start():
+            for obj in sorted(self.heap.variable(owner, name), key=repr):
+                queue.append((path, obj))
+        while queue and len(found) < MAX_PATHS:
+            path, obj = queue.popleft()
+            if (path, obj) in seen or path.count(".") > 6:
+                continue
+            seen.add((path, obj))
+            found.append((path, obj))
+            if obj in expanded:
+                continue
+            expanded.add(obj)
+            if obj.kind in ("bound", "libbound") and obj.receiver is not None:
+                queue.append((f"{path}.__self__", obj.receiver))
+            elif obj.kind == "class" or (obj.kind == "alloc" and obj.cls is not None):
+                for name, objs in self.heap.fields.get(obj, {}).items():
+                    if not name.startswith("["):
+                        for inner in sorted(objs, key=repr):
+                            queue.append((f"{path}.{name}", inner))
+            elif obj.kind == "function" and obj.function is not None:
+                for owner, name in self.heap.free_variables(obj.function):
+                    if owner is not self.scope:
+                        for inner in sorted(self.heap.variable(owner, name), key=repr):
+                            queue.append((f"{path}.__closure__.{name}", inner))
+        return found
+
+
+def checkpoint_set(
+    program: Program,
+    summaries: Summaries,
+    site: LoopSite,
+    cfg: ControlFlowGraph,
+    live_sets: LiveSets,
+) -> CheckpointSet:
+    """Compute one loop's checkpoint set, with a reason for every name in or out."""
+    live = live_sets.before[cfg.heads[site.node]]
+    accesses = summaries.of_statements(site.statements)
+    roots = _Roots(program, summaries, site, live)
+    members: dict[str, Member] = {}
+    rebound_lines = _rebound_here(program, site, cfg)
+    for name, line in sorted(rebound_lines.items(), key=lambda item: item[1]):
+        if name in live:
+            members[name] = Member(name, "rebound", "exact", f"assigned at line {line}", line)
+    for access in accesses:
+        if access.kind == "rebind" and access.scope is not None:
+            path = _rebound_path(program, summaries, site, roots, access)
+            if path and path not in members:
+                line = access.line if access.function is site.function else 0
+                reason = f"assigned in {access.function.path or 'the module'}, line {access.line}"
+                members[path] = Member(path, "rebound", "exact", reason, line)
+    changes = changed_objects(summaries, accesses)
+    pairs = roots.paths()
+    iterators = _add_mutated(summaries, site, changes, pairs, members)
+    dynamic = tuple(a for a in accesses if a.kind == "dynamic")
+    if any(a.name in ("exec", "globals", "locals", "vars", "eval") for a in dynamic):
+        for name in sorted(program.module_scope(site.function.module).names & live):
+            why = f"{dynamic[0].name}() at line {dynamic[0].line} may rebind it"
+            members.setdefault(name, Member(name, "rebound", "assumed", why, dynamic[0].line))
+    kept = _without_prefixes(members)
+    excluded = _excluded(program, summaries, site, live, kept, changes, rebound_lines)
+    return CheckpointSet(kept, excluded, iterators, dynamic)
+
+
+def _rebound_here(program: Program, site: LoopSite, cfg: ControlFlowGraph) -> dict[str, int]:
+    """Names of the loop's own function that the loop assigns -> line of the first assignment."""
+    inside = set(site.statements)
+    found: dict[str, int] = {}
+    scope = site.function.scope
+    for node in cfg.nodes:
+        statement = node.statement
+        if statement is None or node.role == "init":
+            continue
+        handler_inside = not statement._fields and statement.lineno in _span(site.node)
+        if statement in inside or handler_inside:
+            for name in names_of(node, scope, program.scopes)[1]:
+                found[name] = min(found.get(name, statement.lineno), statement.lineno)
+    for statement in inside:  # bound on some paths only: walrus, match captures, del
+        for child in ast.walk(statement):
+            name = ""
+            if isinstance(child, ast.NamedExpr):
+                name = child.target.id
+            elif isinstance(child, ast.Name) and isinstance(child.ctx, ast.Del):
+                name = child.id
+            elif isinstance(child, (ast.MatchAs, ast.MatchStar)) and child.name:
+                name = child.name
+            elif isinstance(child, ast.MatchMapping) and child.rest:
+                name = child.rest
+            if name and scope.owner(name) is scope:
+                found.setdefault(name, getattr(child, "lineno", statement.lineno))
+    return found
+
+
+def _span(node: ast.stmt) -> range:
+    return range(node.lineno, (node.end_lineno or node.lineno) + 1)
+
+
+def _rebound_path(
+    program: Program, summaries: Summaries, site: LoopSite, roots: _Roots, access: Access
+) -> str | None:
+    owner, name = access.scope, access.name
+    assert owner is not None
+    if owner is site.function.scope:
+        return name
+    if owner.kind == "module":
+        if owner.module == site.function.module.name and roots._sees_global(name):
+            return name
+        return f"{owner.module}:{name}"
+    if site.function.scope.owner(name) is owner:
+        return name
+    heap = summaries.points_to.heap
+    for path, obj in roots.paths():
+        if obj.kind in ("function", "bound") and obj.function is not None:
+            if (owner, name) in heap.free_variables(obj.function):
+                return f"{path}.__closure__.{name}"
+    return None
+
+
+def _reason(site: LoopSite, access: Access) -> tuple[str, int]:
+    if access.function is site.function:
+        return f"{access.reason}, line {access.line}", access.line
+    where = access.function.path or access.function.module.rel
+    if access.function.module is not site.function.module:
+        return f"{access.reason}, {access.function.module.rel}:{access.line}", 0
+    return f"{access.reason}, in {where} line {access.line}", 0
+
+
+def _add_mutated(
+    summaries: Summaries,
+    site: LoopSite,
+    changes: dict[Obj, _Change],
+    pairs: list[tuple[str, Obj]],
+    members: dict[str, Member],
+) -> tuple[Obj, ...]:
+    heap = summaries.points_to.heap
+    named: set[Obj] = set()
+    alias_of: dict[Obj, str] = {}
+    iterators: dict[Obj, None] = {}
+    holders: dict[str, set[Obj]] = {}
+    for path, obj in pairs:
+        holders.setdefault(path, set()).add(obj)
+
+    def add(path: str, access: Access, certain: bool, how: str = "mutated") -> None:
+        reason, line = _reason(site, access)
+        old = members.get(path)
+        if old is not None and (old.certainty == "exact" or not certain):
+            return
+        members[path] = Member(path, how, "exact" if certain else "assumed", reason, line)
+
+    for path, obj in pairs:
+        change = changes.get(obj)
+        if change is None or obj.kind == "function":
+            continue
+        if change.whole is not None:
+            unique = len(holders[path]) == 1 and _single(obj, summaries)
+            if unique and obj in alias_of and alias_of[obj] != path:
+                continue  # the same object under another name
+            if unique:
+                alias_of[obj] = path
+            advanced = change.advanced is not None and change.whole is change.advanced
+            add(path, change.whole, change.certain, "iterator" if advanced else "mutated")
+            if advanced and isinstance(obj.site, ast.Call):
+                iterators[obj] = None
+            named.add(obj)
+        for attribute, access in change.attributes.items():
+            add(f"{path}.{attribute}", access, access.certainty == "exact")
+            named.add(obj)
+    missing = {o for o in changes if o not in named and o.kind == "alloc"}
+    for path, obj in pairs:  # mutated objects that only a container or a lump leads to
+        if not missing:
+            break
+        if obj.kind in ("function", "class", "module", "library", "bound", "libbound"):
+            continue
+        if obj.cls is not None and path.count(".") < 6 and not heap.contents.get(obj):
+            continue  # entered by its attributes
+        inside = heap.reach({obj}) & missing
+        inside -= {o for o in inside if _harmless(summaries, o)}
+        if inside and not _harmless(summaries, obj) and _needs(heap, obj, inside, named):
+            chosen = min(inside, key=repr)
+            change = changes[chosen]
+            access = change.whole or next(iter(change.attributes.values()))
+            add(path, access, change.certain)
+            missing -= inside
+            if change.advanced is not None and isinstance(chosen.site, ast.Call):
+                iterators[chosen] = None
+    return tuple(iterators)
+
+
+def _needs(heap: object, obj: Obj, inside: set[Obj], named: set[Obj]) -> bool:
+    """Whether saving `obj` is what brings `inside` in (and not just a path around)."""
+    return obj not in named or bool(inside)
+
+
+def _single(obj: Obj, summaries: Summaries) -> bool:
+    """Whether the allocation site makes one object only: it isn't in a loop or a callee."""
+    where = obj.where
+    if where is None or not isinstance(where.node, ast.Module):
+        callers = summaries.callers.get(where, []) if where is not None else []
+        if len(callers) > 1:
+            return False
+    site = obj.site
+    if where is None or site is None or isinstance(where.node, ast.Lambda):
+        return False
+    for loop in ast.walk(where.node):
+        if isinstance(loop, (ast.For, ast.While, ast.AsyncFor, ast.ListComp, ast.GeneratorExp)):
+            if any(child is site for child in ast.walk(loop)):
+                return False
+    return True
+
+
+def _without_prefixes(members: dict[str, Member]) -> tuple[Member, ...]:
+    """Drop `a.b` where `a` itself is saved whole."""
+    whole = {path for path, member in members.items() if member.how != "rebound"}
+    kept = []
+    for path, member in members.items():
+        parts = path.split(".")
+        prefixes = {".".join(parts[:end]) for end in range(1, len(parts))}
+        if not prefixes & whole:
+            kept.append(member)
+    return tuple(kept)
+
+
+def _excluded(
+    program: Program,
+    summaries: Summaries,
+    site: LoopSite,
+    live: frozenset[str],
+    members: tuple[Member, ...],
+    changes: dict[Obj, _Change],
+    rebound: dict[str, int],
+) -> tuple[Excluded, ...]:
+    """Names that the loop mentions and that aren't saved, with the reason."""
+    heap, scope = summaries.points_to.heap, site.function.scope
+    inside = {m.path.split(".")[0] for m in members}
+    saved = {m.path for m in members}
+    mentioned: dict[str, int] = {}
+    for statement in site.statements:
+        for child in ast.walk(statement):
+            if isinstance(child, ast.Name):
+                mentioned.setdefault(child.id, child.lineno)
+    found = []
+    for name, line in sorted(mentioned.items()):
+        owner = scope.owner(name)
+        if owner is None or name in saved:
+            continue
+        objs = heap.variable(owner, name)
+        if any(o.kind in ("function", "class", "module", "library") for o in objs):
+            continue
+        if name in inside:
+            reason = "only the attributes listed are changed"
+        elif name in rebound and name not in live:
+            reason = "dead: assigned before it is read in every iteration"
+            line = rebound[name]
+        elif objs and all(_harmless(summaries, o) for o in objs):
+            reason = "a sink of the outside world, or immutable"
+        elif any(o in changes for o in objs):
+            reason = "the same object as a member, or dead at the head"
+        else:
+            reason = "not changed by the loop"
+        found.append(Excluded(name, reason, line))
+    return tuple(found)

@@ -1,0 +1,386 @@
+"""Expressions in the abstract: what each may evaluate to, and the effects on the way."""
+
+from __future__ import annotations
+
+import ast
+
+from florc.analysis.heap import SEQUENCES, Heap
+from florc.analysis.objects import Access, CallEdge, Function, Obj
+from florc.analysis.program import Program
+from florc.effects.model import Effects
+from florc.frontend.scopes import Scope
+
+LAZY = {
+    "builtins.enumerate",
+    "builtins.zip",
+    "builtins.map",
+    "builtins.filter",
+    "builtins.reversed",
+    "builtins.iterator",
+}
+
+
+class State:
+    """What the evaluator's parts share: heap, place, and the records of the last pass."""
+
+    def __init__(self, program: Program, effects: Effects) -> None:
+        self.program = program
+        self.effects = effects
+        self.heap = Heap(program, effects)
+        self.active: dict[Function, None] = {}
+        self.function: Function = program.bodies[program.project.script.name]
+        self.scope: Scope = self.function.scope
+        self.statement: ast.stmt = ast.Pass(lineno=0, col_offset=0)
+        self.recording = False
+        self.accesses: dict[Access, None] = {}
+        self.edges: dict[CallEdge, None] = {}
+        self.star_libraries: dict[str, list[str]] = {}
+        self.bottom: set[ast.Call] = set()  # calls whose callee had no value in this pass
+        self.unresolved: set[ast.Call] = set()  # calls whose callee never gets one
+
+    # -- records --------------------------------------------------------------------------------
+    def record(self, kind: str, obj: Obj | None = None, **details: object) -> None:
+        """Note an effect of the current statement (in the last pass only)."""
+        if self.recording:
+            access = Access(kind, self.function, self.statement, obj, **details)  # type: ignore[arg-type]
+            self.accesses[access] = None
+
+    def mutate(
+        self,
+        objs: set[Obj],
+        reason: str,
+        *,
+        attribute: str = "",
+        deep: bool = False,
+        certainty: str = "exact",
+    ) -> None:
+        """Objects that may be mutated here (sinks and immutable values can't be state)."""
+        if not self.recording:
+            return
+        for obj in objs:
+            if obj.kind in ("bound", "libbound", "super") and obj.receiver is not None:
+                obj = obj.receiver
+            if obj.kind == "library" or (obj.kind == "function" and not deep):
+                continue
+            if obj.type:
+                declared = self.effects.type(obj.type)
+                if declared.immutable or declared.sink:
+                    continue
+            self.record(
+                "mutate", obj, attribute=attribute, deep=deep, certainty=certainty, reason=reason
+            )
+
+    def edge(self, callee: Function) -> None:
+        """The current statement may call `callee`."""
+        if callee not in self.active:
+            self.active[callee] = None
+            self.heap.changed = True
+        if self.recording:
+            self.edges[CallEdge(self.function, self.statement, callee)] = None
+
+    # -- names ----------------------------------------------------------------------------------
+    def lookup(self, name: str) -> set[Obj]:
+        """What a name may hold in the current scope."""
+        owner = self.scope.owner(name)
+        if owner is None:
+            for library in self.star_libraries.get(self.scope.module, ()):
+                full = f"{library}.{name}"
+                if self.effects.call(full) or full in self.effects.types:
+                    return {self.heap.library(full)}
+            if name.startswith("__") and name.endswith("__"):
+                return set()
+            return {self.heap.library(f"builtins.{name}")}
+        if owner.kind == "class":
+            cls = self.program.classes[owner.node]
+            objs = set(self.heap.field(self.heap.klass(cls), name))
+            if name in cls.methods:
+                objs.add(self.heap.function(cls.methods[name]))
+            return objs
+        return self.heap.variable(owner, name)
+
+
+class Expressions(State):
+    """Evaluation of expressions; calls are in calls.py."""
+
+    def call(self, node: ast.Call) -> set[Obj]:
+        """Evaluate a call (calls.py)."""
+        raise NotImplementedError
+
+    def invoke(
+        self,
+        objs: set[Obj],
+        args: list[set[Obj]],
+        kwargs: dict[str, set[Obj]],
+        rest: set[Obj],
+        node: ast.AST,
+        shown: str,
+    ) -> set[Obj]:
+        """Call objects with evaluated arguments (calls.py)."""
+        raise NotImplementedError
+
+    def iterate(self, objs: set[Obj], node: ast.AST) -> set[Obj]:
+        """What iterating yields, with its effects (calls.py)."""
+        raise NotImplementedError
+
+    def method(self, obj: Obj, name: str, args: list[set[Obj]], node: ast.AST) -> set[Obj]:
+        """Call a special method if the object's project class has it."""
+        if obj.kind == "alloc" and obj.cls is not None:
+            found = obj.cls.method(name)
+            if found is not None:
+                return self.invoke({self.heap.bound(obj, found)}, args, {}, set(), node, name)
+        return set()
+
+    def evaluate(self, node: ast.expr | None) -> set[Obj]:
+        """What an expression may evaluate to; the empty set stands for immutable values."""
+        if node is None or isinstance(node, ast.Constant):
+            return set()
+        handler = getattr(self, f"_on_{type(node).__name__}", None)
+        if handler is not None:
+            result: set[Obj] = handler(node)
+            return result
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                self.evaluate(child)
+        return set()
+
+    def _on_Name(self, node: ast.Name) -> set[Obj]:
+        return self.lookup(node.id)
+
+    def _on_Attribute(self, node: ast.Attribute) -> set[Obj]:
+        return self.attribute(self.evaluate(node.value), node.attr, node)
+
+    def attribute(self, objs: set[Obj], name: str, node: ast.AST) -> set[Obj]:
+        """What reading attribute `name` of any of `objs` may give."""
+        found: set[Obj] = set()
+        for obj in list(objs):
+            found |= self._attribute_of(obj, name, node)
+        if name == "grad":
+            self.record("read_grads", reason=".grad is read")
+        return found
+
+    def _attribute_of(self, obj: Obj, name: str, node: ast.AST) -> set[Obj]:
+        heap = self.heap
+        if obj.kind == "library":
+            return {heap.library(f"{obj.name}.{name}")}
+        if obj.kind == "module" and obj.module is not None:
+            scope = self.program.module_scope(obj.module)
+            if name in scope.names:
+                return heap.variable(scope, name)
+            sub = self.program.project.by_name(f"{obj.module.name}.{name}")
+            return {heap.module(sub)} if sub else set()
+        if obj.kind == "super" and obj.cls is not None and obj.receiver is not None:
+            for base in obj.cls.mro()[1:]:
+                if name in base.methods:
+                    return {heap.bound(obj.receiver, base.methods[name])}
+            return {heap.library_bound(obj.receiver, name)}
+        if obj.kind == "class" and obj.cls is not None:
+            found: set[Obj] = set()
+            method = obj.cls.method(name)
+            if method is not None:
+                found.add(heap.bound(obj, method) if method.classmethod else heap.function(method))
+            for base in obj.cls.mro():
+                found |= heap.field(heap.klass(base), name)
+            return found or {heap.library_bound(obj, name)}
+        if obj.kind in ("function", "bound", "libbound"):
+            if name == "__self__" and obj.receiver:
+                return {obj.receiver}
+            return set(heap.field(obj, name))
+        return self._instance_attribute(obj, name, node)
+
+    def _instance_attribute(self, obj: Obj, name: str, node: ast.AST) -> set[Obj]:
+        heap = self.heap
+        found = set(heap.field(obj, name))
+        if obj.cls is not None:
+            method = obj.cls.method(name)
+            if method is not None and method.property:
+                found |= self.invoke({heap.bound(obj, method)}, [], {}, set(), node, name)
+            elif method is not None:
+                found.add(heap.function(method) if method.static else heap.bound(obj, method))
+            for base in obj.cls.mro():
+                found |= heap.field(heap.klass(base), name)
+            if found:
+                return found | heap.contents.get(obj, set())
+            if obj.cls.method("__getattr__") is not None:
+                found |= self.method(obj, "__getattr__", [set()], node)
+            if obj.cls.libraries():
+                found.add(heap.library_bound(obj, name))
+            return found | heap.contents.get(obj, set())
+        if obj.type and {name, "*"} & set(self.effects.type(obj.type).scalars):
+            return found
+        found.add(heap.library_bound(obj, name))
+        return found | heap.contents.get(obj, set())  # a wrapper's .module is what it was given
+
+    def value_of(self, objs: set[Obj]) -> set[Obj]:
+        """Objects as data: an unbound method of a lump, read and not called, is a part of it."""
+        found = set()
+        for obj in objs:
+            found.add(obj.receiver if obj.kind == "libbound" and obj.receiver else obj)
+        return found
+
+    def _on_Subscript(self, node: ast.Subscript) -> set[Obj]:
+        objs = self.value_of(self.evaluate(node.value))
+        self.evaluate(node.slice)
+        found: set[Obj] = set()
+        for obj in list(objs):
+            if obj.kind == "alloc" and obj.cls is not None:
+                found |= self.method(obj, "__getitem__", [set()], node)
+                found |= self.heap.elements(obj)
+            elif obj.kind != "alloc":
+                found |= set() if obj.kind == "library" else {obj}
+            elif isinstance(node.slice, ast.Slice) and obj.type in SEQUENCES:
+                made = self.heap.alloc(node, obj.type, where=self.function)
+                self.heap.add_contents(made, self.heap.elements(obj))
+                found.add(made)
+            else:
+                found |= self.index(obj, node.slice)
+        return found
+
+    def index(self, obj: Obj, key: ast.expr) -> set[Obj]:
+        """What `obj[key]` may give."""
+        if isinstance(key, ast.Constant) and f"[{key.value!r}]" in obj.indices:
+            found = set(self.heap.field(obj, f"[{key.value!r}]"))
+            return found | self.heap.contents.get(obj, set())
+        return self.heap.elements(obj)
+
+    def _on_Lambda(self, node: ast.Lambda) -> set[Obj]:
+        for default in [*node.args.defaults, *(d for d in node.args.kw_defaults if d)]:
+            self.evaluate(default)
+        return {self.heap.function(self.program.functions[node])}
+
+    def _on_Call(self, node: ast.Call) -> set[Obj]:
+        return self.call(node)
+
+    def _on_IfExp(self, node: ast.IfExp) -> set[Obj]:
+        self.evaluate(node.test)
+        return self.evaluate(node.body) | self.evaluate(node.orelse)
+
+    def _on_BoolOp(self, node: ast.BoolOp) -> set[Obj]:
+        return set().union(*(self.evaluate(value) for value in node.values))
+
+    def _on_NamedExpr(self, node: ast.NamedExpr) -> set[Obj]:
+        objs = self.value_of(self.evaluate(node.value))
+        self.assign(node.target, objs)
+        return objs
+
+    def assign(self, target: ast.expr, objs: set[Obj]) -> None:
+        """Store into a target (execute.py)."""
+        raise NotImplementedError
+
+    def _on_Await(self, node: ast.Await) -> set[Obj]:
+        return self.evaluate(node.value)
+
+    def _on_Starred(self, node: ast.Starred) -> set[Obj]:
+        return self.evaluate(node.value)
+
+    def _on_BinOp(self, node: ast.BinOp) -> set[Obj]:
+        left, right = self.evaluate(node.left), self.evaluate(node.right)
+        return self.operate(node, self.value_of(left), self.value_of(right))
+
+    def operate(self, node: ast.AST, left: set[Obj], right: set[Obj]) -> set[Obj]:
+        """The result of an arithmetic operator: a new object of the operands' kind."""
+        found: set[Obj] = set()
+        for obj in left | right:
+            if obj.kind != "alloc":
+                continue
+            if obj.cls is not None:
+                name = {ast.Add: "__add__", ast.Sub: "__sub__", ast.Mult: "__mul__"}.get(
+                    type(getattr(node, "op", None)), ""
+                )
+                found |= self.method(obj, name, [right], node) if name else set()
+                continue
+            made = self.heap.alloc(node, obj.type, where=self.function, tag="operator")
+            if obj.type in SEQUENCES or not obj.type:
+                self.heap.add_contents(made, self.heap.elements(obj) - {made})
+            found.add(made)
+        return found
+
+    def _on_UnaryOp(self, node: ast.UnaryOp) -> set[Obj]:
+        objs = self.evaluate(node.operand)
+        return set() if isinstance(node.op, ast.Not) else self.operate(node, objs, set())
+
+    def _on_Compare(self, node: ast.Compare) -> set[Obj]:
+        objs = self.evaluate(node.left)
+        for other in node.comparators:
+            objs = objs | self.evaluate(other)
+        arrays = {o for o in objs if o.kind == "alloc" and o.type and o.type not in SEQUENCES}
+        return self.operate(node, arrays, set())
+
+    def _display(self, node: ast.List | ast.Tuple | ast.Set, type_name: str) -> set[Obj]:
+        made = self.heap.alloc(node, type_name, where=self.function)
+        positional = True
+        for index, element in enumerate(node.elts):
+            objs = self.value_of(self.evaluate(element))
+            if isinstance(element, ast.Starred):
+                positional = False
+                for obj in list(objs):
+                    self.heap.add_contents(made, self.heap.elements(obj))
+            elif positional and type_name != "builtins.set":
+                self.heap.add_field(made, f"[{index}]", objs)
+            else:
+                self.heap.add_contents(made, objs)
+        return {made}
+
+    def _on_List(self, node: ast.List) -> set[Obj]:
+        return self._display(node, "builtins.list")
+
+    def _on_Tuple(self, node: ast.Tuple) -> set[Obj]:
+        return self._display(node, "builtins.tuple")
+
+    def _on_Set(self, node: ast.Set) -> set[Obj]:
+        return self._display(node, "builtins.set")
+
+    def _on_Dict(self, node: ast.Dict) -> set[Obj]:
+        made = self.heap.alloc(node, "builtins.dict", where=self.function)
+        for key, value in zip(node.keys, node.values):
+            objs = self.value_of(self.evaluate(value))
+            if key is None:
+                for obj in list(objs):
+                    self.heap.add_contents(made, self.heap.elements(obj))
+                continue
+            keys = self.evaluate(key)
+            if isinstance(key, ast.Constant):
+                self.heap.add_field(made, f"[{key.value!r}]", objs)
+            else:
+                self.heap.add_contents(made, objs | self.value_of(keys))
+        return {made}
+
+    def _comprehension(self, node: ast.expr, type_name: str) -> set[Obj]:
+        generators: list[ast.comprehension] = node.generators  # type: ignore[attr-defined]
+        first = self.iterate(self.value_of(self.evaluate(generators[0].iter)), node)
+        outer, self.scope = self.scope, self.program.scopes[node]
+        for number, generator in enumerate(generators):
+            if number:
+                first = self.iterate(self.value_of(self.evaluate(generator.iter)), node)
+            self.assign(generator.target, first)
+            for condition in generator.ifs:
+                self.evaluate(condition)
+        made = self.heap.alloc(node, type_name, where=self.function)
+        if isinstance(node, ast.DictComp):
+            objs = self.evaluate(node.key) | self.evaluate(node.value)
+        else:
+            objs = self.evaluate(node.elt)  # type: ignore[attr-defined]
+        self.heap.add_contents(made, self.value_of(objs))
+        self.scope = outer
+        return {made}
+
+    def _on_ListComp(self, node: ast.ListComp) -> set[Obj]:
+        return self._comprehension(node, "builtins.list")
+
+    def _on_SetComp(self, node: ast.SetComp) -> set[Obj]:
+        return self._comprehension(node, "builtins.set")
+
+    def _on_DictComp(self, node: ast.DictComp) -> set[Obj]:
+        return self._comprehension(node, "builtins.dict")
+
+    def _on_GeneratorExp(self, node: ast.GeneratorExp) -> set[Obj]:
+        return self._comprehension(node, "builtins.iterator")
+
+    def _on_Yield(self, node: ast.Yield) -> set[Obj]:
+        objs = self.value_of(self.evaluate(node.value))
+        self.heap._grow(self.heap.yields.setdefault(self.function, set()), objs)
+        return set()
+
+    def _on_YieldFrom(self, node: ast.YieldFrom) -> set[Obj]:
+        objs = self.iterate(self.value_of(self.evaluate(node.value)), node)
+        self.heap._grow(self.heap.yields.setdefault(self.function, set()), objs)
+        return set()

@@ -1,0 +1,384 @@
+"""Statements in the abstract, and the fixed point over all functions that can run."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from florc.analysis.calls import Calls
+from florc.analysis.heap import Heap
+from florc.analysis.objects import Access, CallEdge, Function, Obj
+from florc.analysis.program import Program, resolve_relative
+from florc.effects.model import Effects
+
+MAX_PASSES = 40
+
+
+@dataclass(frozen=True)
+class PointsTo:
+    """The solved heap with every statement's direct effects and calls."""
+
+    heap: Heap
+    accesses: tuple[Access, ...]
+    edges: tuple[CallEdge, ...]
+    functions: tuple[Function, ...]  # that can run
+    complete: bool  # False: the fixed point was cut off, nothing may be trusted
+
+
+class Executor(Calls):
+    """Executes statements; the result is monotone, so repetition reaches a fixed point."""
+
+    def run(self, function: Function) -> None:
+        """Execute one function's body."""
+        self.function, self.scope = function, function.scope
+        if isinstance(function.node, ast.Lambda):
+            self.statement = ast.Expr(function.node.body)
+            ast.copy_location(self.statement, function.node.body)
+            self.statement = self._lambda_statement(function)
+            self.heap._grow(
+                self.heap.returns.setdefault(function, set()), self.evaluate(function.node.body)
+            )
+        else:
+            self.block(function.node.body)
+
+    def _lambda_statement(self, function: Function) -> ast.stmt:
+        key = ("lambda-statement", function)
+        if key not in self._statements:
+            statement = ast.Expr(function.node.body)  # type: ignore[arg-type]
+            self._statements[key] = ast.copy_location(statement, function.node)
+        return self._statements[key]
+
+    _statements: dict[object, ast.stmt] = {}
+
+    def block(self, body: list[ast.stmt]) -> None:
+        """Execute statements in order."""
+        for statement in body:
+            self.statement = statement
+            handler = getattr(self, f"_do_{type(statement).__name__}", None)
+            if handler is not None:
+                handler(statement)
+            else:
+                for child in ast.iter_child_nodes(statement):
+                    if isinstance(child, ast.expr):
+                        self.evaluate(child)
+
+    # -- bindings -------------------------------------------------------------------------------
+    def assign(self, target: ast.expr, objs: set[Obj]) -> None:
+        """Store `objs` into a target."""
+        if isinstance(target, ast.Name):
+            self._bind(target.id, objs)
+        elif isinstance(target, ast.Attribute):
+            self._assign_attribute(target, objs)
+        elif isinstance(target, ast.Subscript):
+            self._assign_item(target, objs)
+        elif isinstance(target, ast.Starred):
+            made = self.heap.alloc(target, "builtins.list", where=self.function)
+            self.heap.add_contents(made, objs)
+            self.assign(target.value, {made})
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            starred = any(isinstance(e, ast.Starred) for e in target.elts)
+            for index, element in enumerate(target.elts):
+                pieces: set[Obj] = set()
+                for obj in list(objs):
+                    key = f"[{index}]"
+                    if not starred and key in obj.indices:
+                        pieces |= self.heap.field(obj, key) | self.heap.contents.get(obj, set())
+                    else:
+                        pieces |= self.heap.elements(obj)
+                self.assign(element, pieces)
+
+    def _bind(self, name: str, objs: set[Obj]) -> None:
+        owner = self.scope.owner(name) or self.scope
+        if owner.kind == "class":
+            self.heap.add_field(self.heap.klass(self.program.classes[owner.node]), name, objs)
+            return
+        self.heap.add_variable(owner, name, objs)
+        if owner is not self.scope.function() and owner.kind != "comprehension":
+            self.record("rebind", name=name, scope=owner, reason=f"assigned in {self.function}")
+
+    def _assign_attribute(self, target: ast.Attribute, objs: set[Obj]) -> None:
+        receivers = self.evaluate(target.value)
+        shown = ast.unparse(target)
+        for obj in list(receivers):
+            if obj.kind == "module" and obj.module is not None:
+                scope = self.program.module_scope(obj.module)
+                self.heap.add_variable(scope, target.attr, objs)
+                self.record("rebind", name=target.attr, scope=scope, reason=f"{shown} is assigned")
+            elif obj.kind == "libbound" and obj.receiver is not None:  # a part of a lump
+                self.heap.add_contents(obj.receiver, objs)
+                self.mutate({obj.receiver}, f"{shown} is assigned", deep=True)
+            elif obj.kind in ("alloc", "class", "function", "super"):
+                receiver = obj.receiver if obj.kind == "super" and obj.receiver else obj
+                setter = receiver.cls.method(f"{target.attr}.setter") if receiver.cls else None
+                if setter is not None:
+                    self.invoke({self.heap.bound(receiver, setter)}, [objs], {}, set(), target, shown)
+                    continue
+                self.heap.add_field(receiver, target.attr, objs)
+                whole = receiver.kind == "alloc" and receiver.cls is None
+                if obj.kind == "function":
+                    self.record("mutate", obj, attribute=target.attr, reason=f"{shown} is assigned")
+                else:
+                    self.mutate(
+                        {receiver},
+                        f"{shown} is assigned",
+                        attribute="" if whole else target.attr,
+                    )
+
+    def _assign_item(self, target: ast.Subscript, objs: set[Obj]) -> None:
+        receivers = self.value_of(self.evaluate(target.value))
+        self.evaluate(target.slice)
+        shown = ast.unparse(target)
+        for obj in list(receivers):
+            if obj.kind == "alloc" and obj.cls is not None:
+                self.method(obj, "__setitem__", [set(), objs], target)
+                self.heap.add_contents(obj, objs)
+                if obj.cls.method("__setitem__") is None:
+                    self.mutate({obj}, f"{shown} is assigned")
+                continue
+            if isinstance(target.slice, ast.Constant) and obj.type in (
+                "builtins.dict",
+                "builtins.list",
+            ):
+                self.heap.add_field(obj, f"[{target.slice.value!r}]", objs)
+            else:
+                self.heap.add_contents(obj, objs)
+            self.mutate({obj}, f"{shown} is assigned")
+
+    # -- statements -----------------------------------------------------------------------------
+    def _do_Assign(self, node: ast.Assign) -> None:
+        objs = self._stored(node.value)
+        for target in node.targets:
+            self.assign(target, objs)
+
+    def _stored(self, value: ast.expr | None) -> set[Obj]:
+        """A stored bound method stays one (it can be called later); a lump's part is the lump."""
+        objs = self.evaluate(value)
+        parts = {o.receiver for o in objs if o.kind == "libbound" and o.receiver is not None}
+        return objs | parts
+
+    def _do_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:
+            self.assign(node.target, self._stored(node.value))
+
+    def _do_AugAssign(self, node: ast.AugAssign) -> None:
+        value = self.value_of(self.evaluate(node.value))
+        old = self.value_of(self.evaluate(_load(node.target)))
+        shown = ast.unparse(node.target)
+        for obj in old:
+            if obj.cls is not None and obj.cls.method("__iadd__"):
+                self.method(obj, "__iadd__", [value], node)
+        self.mutate({o for o in old if o.kind == "alloc"}, f"{shown} is updated in place")
+        for obj in list(old):
+            if obj.kind == "alloc" and isinstance(node.op, (ast.Add, ast.BitOr)):
+                for other in list(value):
+                    self.heap.add_contents(obj, self.heap.elements(other) - {other})
+        self.assign(node.target, old | self.operate(node, old, value))
+
+    def _do_Return(self, node: ast.Return) -> None:
+        objs = self._stored(node.value)
+        self.heap._grow(self.heap.returns.setdefault(self.function, set()), objs)
+
+    def _do_For(self, node: ast.For | ast.AsyncFor) -> None:
+        iterable = self.value_of(self.evaluate(node.iter))
+        self.assign(node.target, self.iterate(iterable, node))
+        self.block(node.body)
+        self.block(node.orelse)
+
+    _do_AsyncFor = _do_For
+
+    def _do_While(self, node: ast.While) -> None:
+        self.evaluate(node.test)
+        self.block(node.body)
+        self.block(node.orelse)
+
+    def _do_If(self, node: ast.If) -> None:
+        self.evaluate(node.test)
+        self.block(node.body)
+        self.block(node.orelse)
+
+    def _do_With(self, node: ast.With | ast.AsyncWith) -> None:
+        for item in node.items:
+            objs = self.value_of(self.evaluate(item.context_expr))
+            entered: set[Obj] = set()
+            for obj in list(objs):
+                if obj.kind == "alloc" and obj.function is not None and obj.function.generator:
+                    self.edge(obj.function)  # @contextmanager
+                    entered |= self.heap.yields.get(obj.function, set())
+                elif obj.cls is not None:
+                    entered |= self.method(obj, "__enter__", [], node)
+                    self.method(obj, "__exit__", [set(), set(), set()], node)
+                else:
+                    entered.add(obj)
+                    entered |= self.heap.elements(obj)
+            if item.optional_vars is not None:
+                self.assign(item.optional_vars, entered)
+        self.block(node.body)
+
+    _do_AsyncWith = _do_With
+
+    def _do_Try(self, node: ast.Try) -> None:
+        self.block(node.body)
+        for handler in node.handlers:
+            self.evaluate(handler.type)
+            if handler.name:
+                self._bind(handler.name, set())
+            self.block(handler.body)
+        self.block(node.orelse)
+        self.block(node.finalbody)
+
+    _do_TryStar = _do_Try
+
+    def _do_Match(self, node: ast.Match) -> None:
+        objs = self.value_of(self.evaluate(node.subject))
+        everything = objs | {e for o in objs for e in self.heap.elements(o)}
+        for case in node.cases:
+            for pattern in ast.walk(case.pattern):
+                name = getattr(pattern, "name", None) or getattr(pattern, "rest", None)
+                if isinstance(name, str):
+                    self._bind(name, everything)
+                if isinstance(pattern, ast.MatchValue):
+                    self.evaluate(pattern.value)
+            self.evaluate(case.guard)
+            self.block(case.body)
+
+    def _do_Delete(self, node: ast.Delete) -> None:
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                self._bind(target.id, set())
+            elif isinstance(target, (ast.Attribute, ast.Subscript)):
+                objs = self.value_of(self.evaluate(target.value))
+                attribute = target.attr if isinstance(target, ast.Attribute) else ""
+                self.mutate(objs, f"del {ast.unparse(target)}", attribute=attribute)
+
+    def _do_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        function = self.program.functions[node]
+        arguments = node.args
+        positional = [*arguments.posonlyargs, *arguments.args]
+        for arg, default in zip(reversed(positional), reversed(arguments.defaults)):
+            self.heap.add_variable(function.scope, arg.arg, self.value_of(self.evaluate(default)))
+        for arg, default_or_none in zip(arguments.kwonlyargs, arguments.kw_defaults):
+            objs = self.value_of(self.evaluate(default_or_none))
+            self.heap.add_variable(function.scope, arg.arg, objs)
+        self._annotated(function, arguments)
+        made: set[Obj] = {self.heap.function(function)}
+        for decorator in reversed(node.decorator_list):
+            callee = self.evaluate(decorator)
+            projects = {o for o in callee if o.kind in ("function", "class", "bound")}
+            if projects:
+                made |= self.invoke(projects, [set(made)], {}, set(), decorator, "decorator")
+        self._bind(node.name, made)
+
+    _do_AsyncFunctionDef = _do_FunctionDef
+
+    def _annotated(self, function: Function, arguments: ast.arguments) -> None:
+        """A parameter that no call site of the project binds takes its annotation's type."""
+        for arg in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
+            if arg.annotation is None or self.heap.variable(function.scope, arg.arg):
+                continue
+            if function in self.active and not self.recording:
+                continue
+
+    def _do_ClassDef(self, node: ast.ClassDef) -> None:
+        cls = self.program.classes[node]
+        for base in node.bases:
+            for obj in self.evaluate(base):
+                if obj.kind == "class" and obj.cls is not None and obj.cls is not cls:
+                    if obj.cls not in cls.bases:
+                        cls.bases.append(obj.cls)
+                        self.heap.changed = True
+                elif obj.kind == "library" and obj.name not in cls.library_bases:
+                    if obj.name != "builtins.object":
+                        cls.library_bases.append(obj.name)
+                        self.heap.changed = True
+        for decorator in node.decorator_list:
+            self.evaluate(decorator)
+        self._bind(node.name, {self.heap.klass(cls)})
+        outer, self.scope = self.scope, cls.scope
+        self.block(node.body)
+        self.scope = outer
+
+    # -- imports --------------------------------------------------------------------------------
+    def _import_module(self, name: str) -> Obj:
+        module = self.program.project.by_name(name)
+        if module is None:
+            return self.heap.library(name)
+        parts = name.split(".")
+        for end in range(1, len(parts) + 1):
+            loaded = self.program.project.by_name(".".join(parts[:end]))
+            if loaded is not None:
+                self.edge(self.program.bodies[loaded.name])
+        return self.heap.module(module)
+
+    def _do_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            module = self._import_module(alias.name)
+            if alias.asname:
+                self._bind(alias.asname, {module})
+            else:
+                top = alias.name.split(".")[0]
+                self._bind(top, {self._import_module(top)})
+
+    def _do_ImportFrom(self, node: ast.ImportFrom) -> None:
+        base = resolve_relative(node, self.function.module.package)
+        module = self._import_module(base)
+        for alias in node.names:
+            if alias.name == "*":
+                self._star(module)
+                continue
+            sub = self.program.project.by_name(f"{base}.{alias.name}" if base else alias.name)
+            if sub is not None:
+                objs = {self._import_module(sub.name)}
+            else:
+                objs = self._attribute_of(module, alias.name, node)
+            self._bind(alias.asname or alias.name, objs)
+
+    def _star(self, module: Obj) -> None:
+        if module.kind == "library":
+            libraries = self.star_libraries.setdefault(self.scope.module, [])
+            if module.name not in libraries:
+                libraries.append(module.name)
+        elif module.module is not None:
+            source = self.program.module_scope(module.module)
+            for name in source.names:
+                if not name.startswith("_"):
+                    self._bind(name, self.heap.variable(source, name))
+
+
+def _load(target: ast.expr) -> ast.expr:
+    """The target as an expression that is read."""
+    return target
+
+
+def points_to(program: Program, effects: Effects) -> PointsTo:
+    """Solve the heap for all code that the script can reach.
+
+    Repeats abstract execution of every reached function until nothing grows, then once more to
+    record effects.  `complete` is False if MAX_PASSES did not suffice.
+    """
+    executor = Executor(program, effects)
+    executor._statements = {}
+    start = program.bodies[program.project.script.name]
+    executor.active[start] = None
+    complete = False
+    for _ in range(MAX_PASSES):
+        executor.heap.changed = False
+        executor.bottom.clear()
+        for function in list(executor.active):
+            executor.run(function)
+        if not executor.heap.changed:
+            # A callee that has no value now is a method of a number or a string, or comes from
+            # outside; only now may that be assumed, else passing emptiness would look unknown.
+            complete = executor.bottom <= executor.unresolved
+            executor.unresolved |= executor.bottom
+            if complete:
+                break
+    executor.recording = True
+    for function in list(executor.active):
+        executor.run(function)
+    return PointsTo(
+        executor.heap,
+        tuple(executor.accesses),
+        tuple(executor.edges),
+        tuple(executor.active),
+        complete,
+    )

@@ -1,0 +1,128 @@
+"""Whether gradients are dead at a loop's head: a liveness problem with a cell per model.
+
+A cell is live where its gradients may still be read (an optimizer's step, clipping, `.grad`)
+before something clears them.  backward() neither reads nor kills: it adds to what is there.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from florc.analysis.callgraph import Summaries
+from florc.analysis.cfg import ControlFlowGraph, Node, control_flow_graph, handler_of
+from florc.analysis.liveness import solve_backward
+from florc.analysis.objects import Access, Function, Obj
+
+ANY = "any"
+
+
+class GradientLiveness:
+    """Solves per function on demand; recursion is answered conservatively (all live)."""
+
+    def __init__(self, summaries: Summaries) -> None:
+        self.summaries = summaries
+        self.heap = summaries.points_to.heap
+        self.solved: dict[Function, dict[Node, frozenset[str]]] = {}
+        self.graphs: dict[Function, ControlFlowGraph] = {}
+        self.pending: set[Function] = set()
+        self.cells = self._all_cells()
+
+    def _models(self, obj: Obj, *, holder: bool = False) -> set[str]:
+        """Cells that a receiver stands for: what it holds, and itself unless it's a `holder`.
+
+        An optimizer holds models and has no gradients of its own.
+        """
+        reached = {o for o in self.heap.reach({obj}) if o.kind == "alloc"}
+        if holder and len(reached) > 1:
+            reached.discard(obj)
+        return {f"{o!r}#{id(o)}" for o in reached}
+
+    def _all_cells(self) -> frozenset[str]:
+        cells: set[str] = set()
+        for access in self.summaries.points_to.accesses:
+            if access.kind in ("read_grads", "kill_grads") and access.obj is not None:
+                cells |= self._models(access.obj, holder=True)
+        return frozenset(cells or {ANY})
+
+    def _reads(self, access: Access) -> frozenset[str]:
+        if access.obj is None:
+            return self.cells
+        return frozenset(self._models(access.obj, holder=True))
+
+    def _facts(self, node: Node) -> tuple[Iterable[str], Iterable[str]]:
+        statement = node.statement
+        if statement is None or node.role == "bind" or handler_of(statement) is not None:
+            return (), ()
+        if isinstance(statement, (ast.For, ast.AsyncFor)) and node.role == "init":
+            return (), ()
+        uses: set[str] = set()
+        kills: set[str] = set()
+        for access in self.summaries.at_statement.get(statement, ()):
+            if access.kind == "read_grads":
+                uses |= self._reads(access)
+            elif access.kind == "mutate" and access.deep and access.certainty == "assumed":
+                uses |= self.cells  # an unknown call may step an optimizer
+            elif access.kind == "kill_grads" and access.obj is not None and access.exact_target:
+                kills |= self._models(access.obj) - uses
+        callees = self.summaries.callees.get(statement, set())
+        for callee in callees:
+            live = self.live_at_entry(callee)
+            uses |= live - kills
+        if len(callees) == 1:
+            (callee,) = callees
+            kills |= self.killed_by(callee) - uses
+        return uses, kills
+
+    def solve(self, function: Function) -> dict[Node, frozenset[str]]:
+        """Live gradient cells before each node of a function (nothing live at its end)."""
+        if function not in self.solved:
+            body = [] if isinstance(function.node, ast.Lambda) else function.node.body
+            graph = self.graphs.setdefault(function, control_flow_graph(body))
+            self.pending.add(function)
+            self.solved[function] = solve_backward(graph, self._facts)
+            self.pending.discard(function)
+        return self.solved[function]
+
+    def live_at_entry(self, function: Function) -> frozenset[str]:
+        """Cells whose gradients a call may read before clearing them."""
+        if isinstance(function.node, ast.Lambda) or function in self.pending:
+            touches = self.summaries.of_function(function)
+            return self.cells if any(a.kind == "read_grads" for a in touches) else frozenset()
+        return self.solve(function)[self.graphs[function].entry]
+
+    def killed_by(self, function: Function) -> frozenset[str]:
+        """Cells that every way through a call clears: probes with all cells live at the end."""
+        if isinstance(function.node, ast.Lambda) or function in self.pending or function.generator:
+            return frozenset()
+        self.solve(function)
+        graph = self.graphs[function]
+        self.pending.add(function)
+        probe = solve_backward(graph, self._facts, self.cells)
+        self.pending.discard(function)
+        return self.cells - probe[graph.entry]
+
+    def dead_at(self, function: Function, loop: ast.stmt) -> bool:
+        """Whether no gradient is live at a loop's head.
+
+        After the loop gradients count as read only by the same function: a caller that reads
+        `.grad` after the call keeps them alive.
+        """
+        before = self.solve(function)
+        head = self.graphs[function].heads[loop]
+        if before[head]:
+            return False
+        return not self._read_after_return(function, frozenset({function}))
+
+    def _read_after_return(self, function: Function, seen: frozenset[Function]) -> bool:
+        """Whether a caller may read gradients after `function` returned."""
+        for caller, statement in self.summaries.callers.get(function, ()):
+            if caller in seen:
+                continue
+            before = self.solve(caller)
+            for node in self.graphs[caller].nodes:
+                if node.statement is statement and any(before[s] for s in node.successors):
+                    return True
+            if self._read_after_return(caller, seen | {caller}):
+                return True
+        return False

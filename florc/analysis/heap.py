@@ -1,0 +1,217 @@
+"""The abstract heap: points-to sets of variables, fields and container contents.
+
+Field-sensitive, flow- and context-insensitive (Andersen 1994), one abstract object per allocation
+site.  An object of a library type is one lump: its parts (a layer's weight, an optimizer's
+groups) are the object itself, what it was given is its contents.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from florc.analysis.objects import Class, Function, Obj
+from florc.analysis.program import Program
+from florc.effects.model import Effects
+from florc.frontend.project import Module
+from florc.frontend.scopes import Scope
+
+SEQUENCES = {
+    "builtins.list",
+    "builtins.tuple",
+    "builtins.set",
+    "builtins.frozenset",
+    "builtins.dict",
+    "collections.deque",
+    "collections.defaultdict",
+    "collections.OrderedDict",
+    "collections.Counter",
+}
+"""Containers: what they hold isn't a part of them."""
+
+
+class Heap:
+    """Mutable while the fixed point is sought; `changed` tells whether a pass added anything."""
+
+    def __init__(self, program: Program, effects: Effects) -> None:
+        self.program = program
+        self.effects = effects
+        self.variables: dict[tuple[Scope, str], set[Obj]] = {}
+        self.fields: dict[Obj, dict[str, set[Obj]]] = {}
+        self.contents: dict[Obj, set[Obj]] = {}
+        self.returns: dict[Function, set[Obj]] = {}
+        self.yields: dict[Function, set[Obj]] = {}
+        self.changed = False
+        self._interned: dict[tuple[object, ...], Obj] = {}
+        self._originals: dict[Obj, Obj] = {}
+        self._free: dict[Function, tuple[tuple[Scope, str], ...]] = {}
+
+    # -- adding ---------------------------------------------------------------------------------
+    def _grow(self, target: set[Obj], objs: set[Obj] | frozenset[Obj]) -> None:
+        before = len(target)
+        target |= objs
+        if len(target) != before:
+            self.changed = True
+
+    def add_variable(self, scope: Scope, name: str, objs: set[Obj]) -> None:
+        """The variable may hold these."""
+        self._grow(self.variables.setdefault((scope, name), set()), objs)
+
+    def add_field(self, obj: Obj, name: str, objs: set[Obj]) -> None:
+        """The attribute (or constant subscript "[…]") may hold these."""
+        if name.startswith("["):
+            obj.indices.add(name)
+        self._grow(self.fields.setdefault(obj, {}).setdefault(name, set()), objs)
+
+    def add_contents(self, obj: Obj, objs: set[Obj]) -> None:
+        """The container (or lump) may hold these somewhere."""
+        self._grow(self.contents.setdefault(obj, set()), objs - {obj})
+
+    # -- reading --------------------------------------------------------------------------------
+    def variable(self, scope: Scope, name: str) -> set[Obj]:
+        """What a variable may hold."""
+        return self.variables.get((scope, name), set())
+
+    def field(self, obj: Obj, name: str) -> set[Obj]:
+        """What an attribute may hold."""
+        return self.fields.get(obj, {}).get(name, set())
+
+    def elements(self, obj: Obj) -> set[Obj]:
+        """What subscripting or iterating may give; a lump gives itself too (its parts)."""
+        found = set(self.contents.get(obj, ()))
+        for key in obj.indices:
+            found |= self.field(obj, key)
+        if obj.kind == "alloc" and obj.cls is None and obj.type not in SEQUENCES:
+            if not self.effects.type(obj.type).immutable:
+                found.add(obj)
+        return found
+
+    # -- interning ------------------------------------------------------------------------------
+    def _intern(self, key: tuple[object, ...], make: Obj) -> Obj:
+        return self._interned.setdefault(key, make)
+
+    def alloc(
+        self,
+        site: ast.AST,
+        type_name: str = "",
+        *,
+        cls: Class | None = None,
+        function: Function | None = None,
+        where: Function | None = None,
+        tag: str = "",
+    ) -> Obj:
+        """The object that `site` makes."""
+        shown = cls.scope.path if cls else function.path if function else type_name or "object"
+        label = f"{shown}@{getattr(site, 'lineno', 0)}"
+        made = Obj("alloc", label, type_name, cls, function, site=site, where=where)
+        return self._intern(("alloc", site, type_name, cls, function, tag), made)
+
+    def function(self, function: Function) -> Obj:
+        """The function as an object."""
+        return self._intern(
+            ("function", function), Obj("function", repr(function), function=function)
+        )
+
+    def klass(self, cls: Class) -> Obj:
+        """The class as an object."""
+        return self._intern(("class", cls), Obj("class", repr(cls), cls=cls))
+
+    def module(self, module: Module) -> Obj:
+        """The project module as an object."""
+        return self._intern(("module", module.name), Obj("module", module.name, module=module))
+
+    def library(self, name: str) -> Obj:
+        """A library module, function or class by its qualified name."""
+        return self._intern(("library", name), Obj("library", name, name=name))
+
+    def _twin(self, site: ast.AST, obj: Obj, where: Function | None) -> Obj:
+        """The object that stands for `site`'s copies of `obj`."""
+        if obj.kind != "alloc" or (obj.function is not None and obj.function.generator):
+            return obj
+        original = self._originals.get(obj, obj)  # a copy of a copy is like a copy: finitely many
+        label = f"copy of {original.label}"
+        made = Obj("alloc", label, obj.type, obj.cls, obj.function, site=site, where=where)
+        twin = self._intern(("clone", site, original), made)
+        if twin is made:
+            self._originals[twin] = original
+            self.changed = True
+        return twin
+
+    def clone(
+        self, site: ast.AST, obj: Obj, *, deep: bool, where: Function | None = None
+    ) -> Obj:
+        """A copy that `site` makes: same type; a deep one holds copies of what `obj` holds."""
+        result = self._twin(site, obj, where)
+        seen, stack = {obj}, [obj]
+        while stack:
+            source = stack.pop()
+            twin = self._twin(site, source, where)
+            if twin is source:
+                continue
+            groups = [("", self.contents.get(source, set())), *self.fields.get(source, {}).items()]
+            for name, objs in groups:
+                held = {self._twin(site, o, where) for o in objs} if deep else set(objs)
+                if name:
+                    self.add_field(twin, name, held)
+                else:
+                    self.add_contents(twin, held)
+                for inner in objs - seen if deep else ():
+                    seen.add(inner)
+                    stack.append(inner)
+        return result
+
+    def bound(self, receiver: Obj, function: Function) -> Obj:
+        """A method of the project bound to a receiver."""
+        made = Obj("bound", f"{receiver}.{function.path}", function=function, receiver=receiver)
+        return self._intern(("bound", receiver, function), made)
+
+    def library_bound(self, receiver: Obj, name: str) -> Obj:
+        """A method that isn't the project's, bound to a receiver."""
+        made = Obj("libbound", f"{receiver}.{name}", receiver=receiver, name=name)
+        return self._intern(("libbound", receiver, name), made)
+
+    def super(self, receiver: Obj, cls: Class) -> Obj:
+        """`super()` in a method of `cls`."""
+        made = Obj("super", f"super({cls})", cls=cls, receiver=receiver)
+        return self._intern(("super", receiver, cls), made)
+
+    # -- reachability ---------------------------------------------------------------------------
+    def free_variables(self, function: Function) -> tuple[tuple[Scope, str], ...]:
+        """Closure cells of a function: variables of enclosing functions that it mentions."""
+        if function not in self._free:
+            found: dict[tuple[Scope, str], None] = {}
+            if function.scope.parent is not None:
+                for node in ast.walk(function.node):
+                    if isinstance(node, ast.Name):
+                        owner = function.scope.owner(node.id)
+                        if owner is not None and owner is not function.scope:
+                            if owner.kind == "function":
+                                found[owner, node.id] = None
+            self._free[function] = tuple(found)
+        return self._free[function]
+
+    def successors(self, obj: Obj) -> set[Obj]:
+        """Objects that `obj` refers to directly."""
+        found = set(self.contents.get(obj, ()))
+        if obj.kind != "module":
+            for objs in self.fields.get(obj, {}).values():
+                found |= objs
+        if obj.receiver is not None:
+            found.add(obj.receiver)
+        if obj.function is not None:
+            for scope, name in self.free_variables(obj.function):
+                found |= self.variable(scope, name)
+            if obj.function.generator and obj.kind == "alloc":
+                for name in obj.function.params:  # a suspended frame keeps its arguments
+                    found |= self.variable(obj.function.scope, name)
+        return found
+
+    def reach(self, objs: set[Obj]) -> set[Obj]:
+        """Everything reachable from `objs`, themselves included."""
+        seen = set(objs)
+        stack = list(objs)
+        while stack:
+            for successor in self.successors(stack.pop()):
+                if successor not in seen:
+                    seen.add(successor)
+                    stack.append(successor)
+        return seen

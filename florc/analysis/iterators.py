@@ -1,0 +1,109 @@
+"""Whether a replay may jump inside a loop: can what the loop iterates over be fast-forwarded?
+
+Consuming k items again gives the same position if advancing reads and mutates nothing that the
+loop's body changes.  Random draws of a generator don't matter: the run time records them.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from florc.analysis.callgraph import Summaries
+from florc.analysis.checkpoint_set import CheckpointSet, changed_objects
+from florc.analysis.loops import LoopSite
+from florc.analysis.objects import Access, Function, Obj
+from florc.analysis.program import Program
+
+
+def _generators(summaries: Summaries, accesses: list[Access]) -> dict[Obj, Access]:
+    found: dict[Obj, Access] = {}
+    heap = summaries.points_to.heap
+    for access in accesses:
+        if access.kind == "advance" and access.obj is not None:
+            for obj in heap.reach({access.obj}):
+                if obj.function is not None and obj.function.generator and obj.kind == "alloc":
+                    found.setdefault(obj, access)
+    return found
+
+
+def _depends(
+    summaries: Summaries,
+    function: Function,
+    changed: set[Obj],
+    rebound: set[tuple[object, str]],
+    remade: bool,
+) -> str:
+    """How a generator depends on what the loop changes; "" if it doesn't.
+
+    What it mutates itself follows from its own position, unless the loop makes it anew
+    (`remade`): then its start would have to be known too.
+    """
+    heap = summaries.points_to.heap
+    ran = summaries.closure.get(function, frozenset({function}))
+    for inner in sorted(ran, key=repr):
+        for access in summaries.direct.get(inner, ()):
+            if not remade:
+                continue
+            if access.kind == "mutate" and access.obj is not None and access.obj.where not in ran:
+                return f"{access.reason}, line {access.line}"
+            if access.kind == "rebind" and access.scope is not None:
+                if access.scope.kind == "module" or access.scope is not inner.scope:
+                    if not any(access.scope is f.scope for f in ran):
+                        return f"{access.name} is assigned, line {access.line}"
+        for node in ast.walk(inner.node):
+            if not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)):
+                continue
+            owner = inner.scope.owner(node.id)
+            if owner is None:
+                continue
+            if (owner, node.id) in rebound and owner is not inner.scope:
+                return f"{node.id} is read, line {node.lineno}"
+            for obj in heap.variable(owner, node.id):
+                if obj in changed and obj.where not in ran:
+                    return f"{node.id} is read, line {node.lineno}"
+    return ""
+
+
+def jump_obstacle(
+    program: Program, summaries: Summaries, site: LoopSite, result: CheckpointSet
+) -> str:
+    """Why a replay must not jump inside the loop; "" if it may."""
+    for access in result.dynamic:
+        if access.name in ("exec", "globals"):
+            return f"{access.name}() at line {access.line} may bind names that can't be known"
+    accesses = summaries.of_statements(site.statements)
+    for obj, access in _generators(summaries, accesses).items():
+        assert obj.function is not None
+        own = summaries.closure.get(obj.function, frozenset({obj.function}))
+        others = [a for a in accesses if a.function not in own]
+        changes = changed_objects(summaries, others)
+        own_locals = summaries.closure.get(obj.function, frozenset({obj.function}))
+        changed = {
+            o
+            for o, change in changes.items()
+            if o is not obj
+            and o.where not in own_locals
+            and (change.advanced is None or change.whole is not change.advanced)
+        }
+        rebound: set[tuple[object, str]] = {
+            (a.scope, a.name) for a in others if a.kind == "rebind"
+        }
+        outlives = _outlives(site, obj)
+        remade = not outlives and obj in result.iterators
+        header = access.statement is site.node
+        why = _depends(summaries, obj.function, changed, rebound, remade)
+        if why and (header or outlives or remade):
+            return (
+                f"the generator {obj.function.path or '<genexpr>'} depends on what the loop "
+                f"changes ({why}): it can't be fast-forwarded"
+            )
+    return ""
+
+
+def _outlives(site: LoopSite, obj: Obj) -> bool:
+    """Whether the generator was made outside the loop's body (a fresh one needs no position)."""
+    if obj.where is not site.function:
+        return True
+    return not any(
+        child is obj.site for statement in site.node.body for child in ast.walk(statement)
+    )

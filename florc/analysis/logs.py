@@ -1,0 +1,120 @@
+"""Log statements: where they are, in which nests of loops they run, and whether they are safe."""
+
+from __future__ import annotations
+
+import ast
+
+from florc.analysis.callgraph import Summaries
+
+from florc.analysis.loops import LoopSite, nests_of
+from florc.analysis.objects import Access, Function
+from florc.frontend.statements import canonical, digest
+from florc.plan import LogStatement
+
+
+def log_accesses(summaries: Summaries) -> list[Access]:
+    """Every call of `flor.log`, in order of place."""
+    found = [a for a in summaries.points_to.accesses if a.kind == "log"]
+    return sorted(found, key=lambda a: (a.function.module.rel, a.line, a.statement.col_offset))
+
+
+def _name_uses(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
+def clock_names(function: Function, summaries: Summaries) -> set[str]:
+    """Names of a function whose value may come from a clock (flow-insensitive taint)."""
+    tainted: set[str] = set()
+    changed = True
+    statements = summaries.direct.get(function, [])
+    clocked = {a.statement for a in statements if a.kind == "clock"}
+    assignments = [
+        n
+        for n in ast.walk(function.node)
+        if isinstance(n, (ast.Assign, ast.AugAssign, ast.AnnAssign)) and n.value is not None
+    ]
+    while changed:
+        changed = False
+        for node in assignments:
+            if node in clocked or (node.value is not None and _name_uses(node.value) & tainted):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                for target in targets:
+                    for child in ast.walk(target):
+                        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+                            if child.id not in tainted:
+                                tainted.add(child.id)
+                                changed = True
+    return tainted
+
+
+def impurity(statement: ast.stmt, function: Function, summaries: Summaries) -> str:
+    """Why evaluating a log statement may change training state; "" if it can't.
+
+    Begins with "assumed: " when only an unknown call makes it so.
+    """
+    inner = summaries.run_by([statement])
+    doubt = ""
+    for access in summaries.of_statements([statement]):
+        if access.kind == "draw":
+            return f"{access.reason} draws random numbers ({access.name})"
+        if access.kind == "rebind":
+            return f"{access.name} is assigned in {access.function.path}"
+        if access.kind in ("train", "kill_grads"):
+            return f"{access.reason}() changes gradients"
+        if access.kind == "advance" and access.obj is not None:
+            if access.obj.where not in inner and access.obj.where is not None:
+                if not _made_in(access, statement):
+                    return f"{access.obj} is advanced"
+        if access.kind != "mutate" or access.obj is None:
+            continue
+        if access.obj.where in inner or _made_in(access, statement):
+            continue
+        if access.certainty == "assumed":
+            doubt = doubt or f"assumed: {access.reason}"
+        else:
+            return f"{access.reason} ({access.obj})"
+    return doubt
+
+
+def _made_in(access: Access, statement: ast.stmt) -> bool:
+    return any(child is access.obj.site for child in ast.walk(statement)) if access.obj else False
+
+
+def log_statements(summaries: Summaries, sites: list[LoopSite]) -> tuple[LogStatement, ...]:
+    """All log statements of the program with the nests of loops they may run in."""
+    found: list[LogStatement] = []
+    alike: dict[str, int] = {}
+    for access in log_accesses(summaries):
+        function, statement = access.function, access.statement
+        base = f"{function.module.rel}:{function.path}:log:{digest(canonical(statement))}"
+        alike[base] = alike.get(base, 0) + 1
+        tainted = clock_names(function, summaries)
+        direct = summaries.at_statement.get(statement, [])
+        lexical = [s for s in sites if s.function is function and statement in s.statements]
+        lexical.sort(key=lambda s: -len(s.statements))
+        nests = nests_of(function, statement, sites, summaries)
+        found.append(
+            LogStatement(
+                base if alike[base] == 1 else f"{base}:{alike[base]}",
+                access.name or None,
+                function.module.rel,
+                statement.lineno,
+                function.path,
+                tuple(s.name for s in lexical),
+                any(a.kind == "clock" for a in direct) or bool(_name_uses(statement) & tainted),
+                impurity(statement, function, summaries),
+                tuple(s.name for s in sites if s.training and _starts_after(s, function, statement)),
+                tuple(tuple(s.name for s in nest) for nest in nests),
+            )
+        )
+    return tuple(found)
+
+
+def _starts_after(site: LoopSite, function: Function, statement: ast.stmt) -> bool:
+    return (
+        site.function is function
+        and site.node.lineno > statement.lineno
+        and statement not in site.statements
+    )
+
+

@@ -1,0 +1,161 @@
+"""The command line of the compiler.
+
+Exit codes: 0 done; 1 refused by --strict, or stale under --check; 2 bad usage or input; 123 a fault
+of florc itself.  What isn't the result asked for goes to standard error, one line each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from florc import __version__
+
+if TYPE_CHECKING:
+    from florc.codes import Code
+    from florc.plan import Diagnostic
+
+DONE, REFUSED, BAD_INPUT, OUR_FAULT = 0, 1, 2, 123
+
+_EPILOG = "exit codes: 0 done, 1 stale or refused, 2 bad usage or input, 123 a fault of florc"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports misuse in one line that begins `florc: `."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"florc: {message} (see `{self.prog} --help`)\n")
+
+
+class Quit(Exception):
+    """Ends the command with `code` after printing `message` (if any) as a line of florc."""
+
+    def __init__(self, code: int, message: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def parser() -> argparse.ArgumentParser:
+    """The argument parser of `florc`."""
+    top = _Parser(
+        prog="florc",
+        description="Compile training scripts so that what wasn't logged can be logged afterwards.",
+        epilog=_EPILOG,
+    )
+    top.add_argument("--version", action="version", version=f"florc {__version__}")
+    commands = top.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=_Parser
+    )
+    make = commands.add_parser(
+        "instrument",
+        help="write the record and replay variants of a script, and the plan",
+        description="Write the record and replay variants of a script and of the project modules "
+        "it reaches, and the plan, to .flor/build in the project's root.",
+        epilog=_EPILOG,
+    )
+    make.add_argument("script", nargs="?", metavar="SCRIPT", help="the script; - reads stdin")
+    make.add_argument("-m", dest="module", metavar="MODULE", help="a module, as for `python -m`")
+    make.add_argument("--out", type=Path, metavar="DIR", help="write to DIR, not to .flor/build")
+    make.add_argument(
+        "--diff", action="store_true", help="print what instrumenting changes; write nothing"
+    )
+    make.add_argument(
+        "--check", action="store_true", help="exit 1 if the build is stale; write nothing"
+    )
+    make.add_argument(
+        "--explain", action="store_true", help="print what is saved at each loop, and why"
+    )
+    make.add_argument(
+        "--emit",
+        choices=("cfg", "effects", "liveness", "plan"),
+        help="print what a pass of the compiler computed; write nothing",
+    )
+    make.add_argument(
+        "--strict", action="store_true", help="refuse (exit 1) what is assumed, not proved"
+    )
+    make.add_argument(
+        "--output-format", choices=("text", "json"), default="text", help="of reports and errors"
+    )
+    make.add_argument(
+        "--effects",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="describe library calls (TOML); may be repeated",
+    )
+    make.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    codes = commands.add_parser("codes", help="list the codes of errors and warnings")
+    codes.add_argument("code", nargs="?", metavar="CODE", help="explain this one")
+    codes.add_argument("--output-format", choices=("text", "json"), default="text")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (default: the process's) and return the exit code."""
+    try:
+        arguments = parser().parse_args(argv)
+        if arguments.command == "codes":
+            code = _codes(arguments)
+        else:
+            from florc.instrument import instrument
+
+            code = instrument(arguments)
+        sys.stdout.flush()
+        return code
+    except Quit as quit_:
+        if str(quit_):
+            say(str(quit_))
+        return quit_.code
+    except BrokenPipeError:  # `florc … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    except Exception as error:
+        if os.environ.get("FLORC_DEBUG"):
+            raise
+        say(
+            f"internal error: {type(error).__name__}: {' '.join(str(error).split())} "
+            f"(florc {__version__}; please report it with the output under FLORC_DEBUG=1)"
+        )
+        return OUR_FAULT
+
+
+def say(message: str) -> None:
+    """One line of florc on standard error."""
+    print(f"florc: {message}", file=sys.stderr)
+
+
+def report(diagnostics: Sequence[Diagnostic], *, quiet: bool) -> None:
+    """Print diagnostics to standard error, one line each; under `quiet` errors only."""
+    for diagnostic in diagnostics:
+        if diagnostic.severity == "error" or not quiet:
+            say(diagnostic.render())
+
+
+def _codes(arguments: argparse.Namespace) -> int:
+    from florc.codes import CODES
+
+    wanted: list[Code] = list(CODES.values())
+    if arguments.code:
+        if arguments.code.upper() not in CODES:
+            raise Quit(BAD_INPUT, f"unknown code {arguments.code!r}; `florc codes` lists them")
+        wanted = [CODES[arguments.code.upper()]]
+    if arguments.output_format == "json":
+        import dataclasses
+        import json
+
+        print(json.dumps([dataclasses.asdict(code) for code in wanted], indent=1))
+    elif arguments.code:
+        code = wanted[0]
+        print(f"{code.code} ({code.severity}): {code.title}\n\n{code.explanation}\n\n{code.action}")
+    else:
+        for code in wanted:
+            print(f"{code.code}  {code.severity:<7}  {code.title}")
+    return DONE

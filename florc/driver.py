@@ -1,0 +1,270 @@
+"""The passes in order: from a script to its plan and the edits that instrument it."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+from florc.analysis.callgraph import Summaries
+from florc.analysis.cfg import ControlFlowGraph, control_flow_graph
+from florc.analysis.checkpoint_set import CheckpointSet, checkpoint_set
+from florc.analysis.execute import points_to
+from florc.analysis.gradients import GradientLiveness
+from florc.analysis.iterators import jump_obstacle
+from florc.analysis.liveness import LiveSets, liveness
+from florc.analysis.logs import log_accesses, log_statements
+from florc.analysis.loops import LoopSite, find_loops, name_loops
+from florc.analysis.objects import Function, Obj
+from florc.analysis.program import Program, build_program
+from florc.compilation import Compilation, CompileError, Edit, SourceModule
+from florc.effects.model import EffectsError, load_effects
+from florc.emit.instrumented import instrumented_loops
+from florc.frontend.project import Project, SourceError, load_project
+from florc.plan import Diagnostic, LoopPlan, ModulePlan, Plan
+
+PASSES = (
+    "load_project",
+    "build_program",
+    "points_to",
+    "call graph summaries",
+    "find_loops",
+    "control_flow_graph",
+    "liveness",
+    "checkpoint_set",
+    "gradient liveness",
+    "log_statements",
+    "emit",
+)
+"""Names of the passes in the order they run."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Every intermediate result of one compilation."""
+
+    project: Project
+    program: Program
+    summaries: Summaries
+    sites: tuple[LoopSite, ...]
+    graphs: dict[Function, ControlFlowGraph]
+    live: dict[Function, LiveSets]
+    sets: dict[LoopSite, CheckpointSet]
+
+
+def compile_project(
+    script: Path,
+    *,
+    root: Path | None = None,
+    module: str | None = None,
+    source_override: str | None = None,
+    reuse_names: Plan | None = None,
+    effects: tuple[Path, ...] = (),
+) -> Compilation:
+    """Compile a script and the project modules it reaches.
+
+    `module` is the name given to ``-m``; `source_override` replaces the script's text;
+    `reuse_names` is an earlier plan whose loops keep their column names; `effects` are extra
+    effect files.  Raises CompileError for bad input (FLR001, FLR002, FLR007, FLR011).
+    """
+    try:
+        model = load_effects(effects)
+    except EffectsError as error:
+        raise CompileError(Diagnostic("FLR007", "error", str(error), "", 0)) from None
+    try:
+        project = load_project(script, root=root, module=module, text=source_override)
+    except SourceError as error:
+        raise CompileError(error.diagnostic) from None
+    program = build_program(project)
+    solved = points_to(program, model)
+    summaries = Summaries(solved)
+    logged = frozenset(a.statement for a in log_accesses(summaries))
+    already = {m.rel: instrumented_loops(m.tree) for m in project.modules}
+    sites = [
+        s
+        for s in find_loops(summaries, logged)
+        if (s.node.lineno, s.node.col_offset) not in already[s.function.module.rel]
+    ]
+    name_loops(sites, reuse_names)
+    graphs: dict[Function, ControlFlowGraph] = {}
+    live: dict[Function, LiveSets] = {}
+    for site in sites:
+        function = site.function
+        if function not in graphs and not isinstance(function.node, ast.Lambda):
+            graphs[function] = control_flow_graph(function.node.body)
+            live[function] = liveness(graphs[function], function.scope, program.scopes)
+    sets = {
+        site: checkpoint_set(program, summaries, site, graphs[site.function], live[site.function])
+        for site in sites
+        if site.training
+    }
+    analysis = Analysis(project, program, summaries, tuple(sites), graphs, live, sets)
+    plan = _plan(analysis)
+    modules = tuple(SourceModule(m.path, m.rel, m.name, m.text) for m in project.modules)
+    return Compilation(plan, modules, _edits(analysis, plan), _Dumps(analysis, plan))
+
+
+def _plan(analysis: Analysis) -> Plan:
+    project, sites = analysis.project, list(analysis.sites)
+    diagnostics: list[Diagnostic] = []
+    gradients = GradientLiveness(analysis.summaries)
+    loops = tuple(_loop_plan(site, analysis, gradients, diagnostics) for site in sites)
+    logs = log_statements(analysis.summaries, sites)
+    for log in logs:
+        if log.name is None:
+            message = "the name of a logged value is not a literal: SQL can't ask for it beforehand"
+            diagnostics.append(Diagnostic("FLR012", "warning", message, log.file, log.line))
+        if log.impure:
+            message = f"evaluating this log statement may change training: {log.impure}"
+            diagnostics.append(Diagnostic("FLR008", "warning", message, log.file, log.line))
+    if not analysis.summaries.points_to.complete:
+        message = "the analysis did not settle; every replay of this script runs from its start"
+        diagnostics.append(Diagnostic("FLR011", "warning", message, project.script.rel, 0))
+    if not any(loop.training for loop in loops):
+        already = any(instrumented_loops(m.tree) for m in project.modules)
+        code, message = (
+            ("FLR006", "already instrumented; nothing to do")
+            if already
+            else ("FLR003", "no training loop found: values are recorded, checkpoints are not")
+        )
+        diagnostics.append(Diagnostic(code, "warning", message, project.script.rel, 0))
+    modules = tuple(ModulePlan(m.rel, m.name, m.sha256, False) for m in project.modules)
+    return Plan(project.script.rel, modules, loops, logs, tuple(diagnostics))
+
+
+def _loop_plan(
+    site: LoopSite,
+    analysis: Analysis,
+    gradients: GradientLiveness,
+    diagnostics: list[Diagnostic],
+) -> LoopPlan:
+    summaries = analysis.summaries
+    result = analysis.sets.get(site)
+    accesses = summaries.of_statements(site.statements)
+    obstacle = ""
+    if result is not None:
+        obstacle = jump_obstacle(analysis.program, summaries, site, result)
+        if obstacle:
+            code = "FLR010" if result.dynamic else "FLR009"
+            place = site.function.module.rel
+            diagnostics.append(Diagnostic(code, "warning", obstacle, place, site.node.lineno))
+        if not summaries.points_to.complete:
+            obstacle = obstacle or "the analysis did not settle"
+    parents = {outer.name for nest in site.nests for outer in nest}
+    return LoopPlan(
+        id=site.id,
+        name=site.name,
+        file=site.function.module.rel,
+        line=site.node.lineno,
+        scope=site.function.path,
+        kind="while" if isinstance(site.node, ast.While) else "for",
+        training=site.training,
+        lexical_parent=site.lexical[-1].name if site.lexical else None,
+        parents=tuple(sorted(parents)),
+        counter=site.counter,
+        counter_name=site.counter_name,
+        state=result.members if result else (),
+        excluded=result.excluded if result else (),
+        dead_grads=result is not None and gradients.dead_at(site.function, site.node),
+        jump=not obstacle,
+        jump_reason=obstacle,
+        rng=tuple(sorted({a.name for a in accesses if a.kind == "draw"})),
+    )
+
+
+def _edits(analysis: Analysis, plan: Plan) -> tuple[Edit, ...]:
+    edits: dict[tuple[str, int, int, str], Edit] = {}
+    for site in analysis.sites:
+        loop = plan.loop(site.name)
+        assert loop is not None
+        rel, node = site.function.module.rel, site.node
+        edit = Edit(
+            rel,
+            loop.kind,
+            node.lineno,
+            _column(site.function.module.text, node),
+            site.name,
+            tuple(m.path for m in loop.state),
+            site.training,
+        )
+        edits[rel, edit.line, edit.col, edit.kind] = edit
+    for result in analysis.sets.values():
+        for obj in result.iterators:
+            made = _iterator_edit(obj)
+            if made is not None:
+                edits[made.rel, made.line, made.col, made.kind] = made
+    return tuple(sorted(edits.values(), key=lambda e: (e.rel, e.line, e.col, e.kind)))
+
+
+def _iterator_edit(obj: Obj) -> Edit | None:
+    site, where = obj.site, obj.where
+    if not isinstance(site, ast.Call) or where is None:
+        return None
+    column = _column(where.module.text, site)
+    return Edit(where.module.rel, "iterator", site.lineno, column, "", (), False)
+
+
+def _column(text: str, node: ast.stmt | ast.expr) -> int:
+    """Column in characters; ast counts UTF-8 bytes."""
+    lines = text.splitlines() if "\f" not in text else text.split("\n")
+    line = lines[node.lineno - 1] if node.lineno <= len(lines) else ""
+    return len(line.encode("utf-8")[: node.col_offset].decode("utf-8", "ignore"))
+
+
+class _Dumps(dict[str, str]):
+    """Text of the intermediate results, rendered when asked for."""
+
+    def __init__(self, analysis: Analysis, plan: Plan) -> None:
+        super().__init__()
+        self._analysis, self._plan = analysis, plan
+
+    def __missing__(self, key: str) -> str:
+        if key not in self:
+            raise KeyError(key)
+        text = self._plan.to_json() if key == "plan" else str(getattr(self, f"_{key}")())
+        self[key] = text
+        return text
+
+    def __contains__(self, key: object) -> bool:
+        return key in ("cfg", "effects", "liveness", "plan")
+
+    def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        """The dump of a pass, or `default`."""
+        return self[key] if key in self else default
+
+    def _functions(self) -> list[Function]:
+        functions = self._analysis.summaries.points_to.functions
+        named = [f for f in functions if not isinstance(f.node, ast.Lambda)]
+        return sorted(named, key=lambda f: (f.module.rel, getattr(f.node, "lineno", 0)))
+
+    def _cfg(self) -> str:
+        parts = []
+        for function in self._functions():
+            body = [] if isinstance(function.node, ast.Lambda) else function.node.body
+            parts.append(f"{function!r}\n{control_flow_graph(body).text()}\n")
+        return "\n".join(parts)
+
+    def _liveness(self) -> str:
+        parts = []
+        for function in self._functions():
+            body = [] if isinstance(function.node, ast.Lambda) else function.node.body
+            graph = control_flow_graph(body)
+            sets = liveness(graph, function.scope, self._analysis.program.scopes)
+            parts.append(f"{function!r}\n{sets.text(graph)}\n")
+        return "\n".join(parts)
+
+    def _effects(self) -> str:
+        lines = []
+        for function in self._functions():
+            lines.append(repr(function))
+            seen = set()
+            for access in self._analysis.summaries.of_function(function):
+                subject = access.obj or access.name
+                attribute = f".{access.attribute}" if access.attribute else ""
+                deep = "*" if access.deep else ""
+                line = f"  {access.kind} {subject}{attribute}{deep} [{access.certainty}]"
+                line += f" {access.function.module.rel}:{access.line}"
+                if line not in seen:
+                    seen.add(line)
+                    lines.append(line)
+        return "\n".join(lines) + "\n"

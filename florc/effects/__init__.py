@@ -1,0 +1,1 @@
+"""Effects of library calls as data: TOML files and the model that reads them."""

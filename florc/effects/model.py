@@ -1,0 +1,238 @@
+"""Reading the effect files: what library calls read, mutate, draw and return.
+
+A file is TOML with two tables.
+
+``[types."torch.optim.SGD"]`` declares a library type: ``bases`` (list of qualified names),
+``scalars`` (attributes that hold immutable values), ``sink`` (true: the outside world; it is never
+checkpointed), ``immutable`` (true: values of it can't be mutated), ``iterable_calls`` (methods of
+held objects that iterating over it calls, e.g. ``__getitem__`` of a loader's data set),
+``iteration_draws`` (RNG streams that making an iterator of it draws from), ``elements`` (the type
+of what iterating yields).
+
+``[effects."torch.optim.Optimizer.step"]`` describes a call of a function, a class or a method.
+A location is ``self`` (the receiver), an argument's position ``0``, ``1``… (receiver not counted)
+or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is reachable from it.
+
+* ``mutates``: locations that the call may mutate.
+* ``keeps``: locations that the receiver (or the result of a constructor) keeps a reference to.
+* ``returns``: ``none`` (an immutable value), ``new``, ``self``, an argument's location,
+  ``elem:LOC`` (what LOC contains), or a list of these.  Default ``new``.
+* ``type``: the type of a ``new`` result.
+* ``draws``: RNG streams: python numpy torch cuda.
+* ``calls``: locations that are called; ``0.method`` calls a method of it.
+* ``trains``: true if it is what makes a loop a training loop.
+* ``kills_grads``: locations whose gradients are cleared.  ``sink``: it writes to the outside.
+* ``clock``: true if the result depends on the time.  ``reads_grads``: it uses gradients.
+* ``advances``: locations whose iterator position moves.
+
+Names may hold ``*`` (fnmatch); an exact name wins over a pattern, a longer pattern over a shorter.
+``"*.backward"`` is what is known of a method when the receiver's type isn't.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pragma: no cover
+    import tomli as tomllib
+
+
+class EffectsError(ValueError):
+    """A broken effects file; the message is one line: file, table, what is wrong (FLR007)."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one call does.  See the module's docstring for the fields."""
+
+    name: str
+    mutates: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
+    returns: tuple[str, ...] = ("new",)
+    type: str = ""
+    draws: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+    trains: bool = False
+    kills_grads: tuple[str, ...] = ()
+    reads_grads: bool = False
+    sink: bool = False
+    clock: bool = False
+    advances: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LibraryType:
+    """What is known of a library type.  See the module's docstring for the fields."""
+
+    name: str
+    bases: tuple[str, ...] = ()
+    scalars: tuple[str, ...] = ()
+    sink: bool = False
+    immutable: bool = False
+    iterable_calls: tuple[str, ...] = ()
+    iteration_draws: tuple[str, ...] = ()
+    elements: str = ""
+
+
+@dataclass(frozen=True)
+class Effects:
+    """The whole model: types and effects by name, with patterns apart."""
+
+    types: dict[str, LibraryType]
+    exact: dict[str, Effect]
+    patterns: tuple[tuple[str, Effect], ...]
+    sources: tuple[str, ...] = ()
+    _mro: dict[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
+    _memo: dict[str, Effect | None] = field(default_factory=dict, compare=False)
+
+    def mro(self, name: str) -> tuple[str, ...]:
+        """`name` and its bases, nearest first (depth first, each once)."""
+        if name not in self._mro:
+            order: dict[str, None] = {name: None}
+            for base in self.types[name].bases if name in self.types else ():
+                order.update(dict.fromkeys(self.mro(base)))
+            self._mro[name] = tuple(order)
+        return self._mro[name]
+
+    def call(self, qualified: str) -> Effect | None:
+        """The effect of calling a function or class by its qualified name, or None."""
+        if qualified not in self._memo:
+            found = self.exact.get(qualified)
+            if found is None:
+                for pattern, effect in self.patterns:
+                    if fnmatch.fnmatchcase(qualified, pattern):
+                        found = effect
+                        break
+            self._memo[qualified] = found
+        return self._memo[qualified]
+
+    def method(self, type_name: str, method: str) -> Effect | None:
+        """The effect of `method` on a receiver of `type_name` or, first found, of its bases."""
+        if type_name:
+            for base in self.mro(type_name):
+                exact = self.exact.get(f"{base}.{method}")
+                if exact is not None:
+                    return exact
+            for base in self.mro(type_name):
+                found = self.call(f"{base}.{method}")
+                if found is not None and not found.name.startswith("*."):
+                    return found
+        return None
+
+    def by_method_name(self, method: str) -> Effect | None:
+        """What is known of a method of that name whatever the receiver (``"*.name"``)."""
+        return self.exact.get(f"*.{method}")
+
+    def is_a(self, type_name: str, base: str) -> bool:
+        """Whether `type_name` is `base` or derives from it."""
+        return base in self.mro(type_name)
+
+    def type(self, name: str) -> LibraryType:
+        """The declared type, merged with its bases' flags; an empty one when undeclared."""
+        merged = LibraryType(name)
+        chain = [self.types[base] for base in self.mro(name) if base in self.types]
+        if not chain:
+            return merged
+        return LibraryType(
+            name,
+            chain[0].bases,
+            tuple(s for t in chain for s in t.scalars),
+            any(t.sink for t in chain),
+            any(t.immutable for t in chain),
+            next((t.iterable_calls for t in chain if t.iterable_calls), ()),
+            next((t.iteration_draws for t in chain if t.iteration_draws), ()),
+            next((t.elements for t in chain if t.elements), ""),
+        )
+
+
+_LISTS = {"mutates", "keeps", "returns", "draws", "calls", "kills_grads", "advances"}
+_FLAGS = {"trains", "sink", "clock", "reads_grads"}
+_STREAMS = {"python", "numpy", "torch", "cuda"}
+_TYPE_LISTS = {"bases", "scalars", "iterable_calls", "iteration_draws"}
+
+
+def _strings(value: Any, place: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return tuple(value)
+    raise EffectsError(f"{place} must be a string or a list of strings")
+
+
+def _effect(name: str, table: dict[str, Any], place: str) -> Effect:
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        where = f"{place}: [effects.{name!r}] {key}"
+        if key in _LISTS:
+            values[key] = _strings(value, where)
+        elif key in _FLAGS:
+            if not isinstance(value, bool):
+                raise EffectsError(f"{where} must be true or false")
+            values[key] = value
+        elif key == "type":
+            values[key] = str(value)
+        elif key != "note":
+            raise EffectsError(f"{where} is not a known field")
+    unknown = set(values.get("draws", ())) - _STREAMS
+    if unknown:
+        raise EffectsError(f"{place}: [effects.{name!r}] unknown RNG stream {sorted(unknown)[0]!r}")
+    return Effect(name, **values)
+
+
+def _type(name: str, table: dict[str, Any], place: str) -> LibraryType:
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        where = f"{place}: [types.{name!r}] {key}"
+        if key in _TYPE_LISTS:
+            values[key] = _strings(value, where)
+        elif key in ("sink", "immutable"):
+            values[key] = bool(value)
+        elif key == "elements":
+            values[key] = str(value)
+        elif key != "note":
+            raise EffectsError(f"{where} is not a known field")
+    return LibraryType(name, **values)
+
+
+def read_effects(files: Iterable[Path]) -> Effects:
+    """Merge effect files; a later file wins over an earlier one.
+
+    Raises EffectsError naming file and table for anything that isn't of the documented form.
+    """
+    types: dict[str, LibraryType] = {}
+    exact: dict[str, Effect] = {}
+    sources = []
+    for path in files:
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise EffectsError(f"{path}: {error}") from None
+        sources.append(str(path))
+        unknown = set(data) - {"types", "effects"}
+        if unknown:
+            raise EffectsError(f"{path}: unknown table [{sorted(unknown)[0]}]")
+        for name, table in data.get("types", {}).items():
+            types[name] = _type(name, table, path.name)
+        for names, table in data.get("effects", {}).items():
+            for name in names.split():  # one table may describe several calls
+                exact[name] = _effect(name, table, path.name)
+    patterned = {n: e for n, e in exact.items() if "*" in n and not n.startswith("*.")}
+    for name in patterned:
+        del exact[name]
+    order = sorted(patterned.items(), key=lambda item: (-len(item[0]), item[0]))
+    return Effects(types, exact, tuple(order), tuple(sources))
+
+
+@functools.lru_cache(maxsize=8)
+def load_effects(extra: tuple[Path, ...] = ()) -> Effects:
+    """The shipped files and then the user's `extra` ones, parsed once per process."""
+    shipped = sorted(Path(__file__).parent.glob("*.toml"))
+    return read_effects([*shipped, *extra])

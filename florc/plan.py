@@ -1,0 +1,190 @@
+"""The plan: what the compiler tells the run time, as frozen dataclasses and as JSON.
+
+The plan is the only thing, besides the emitted text, that passes from `florc` to `flor`.  This
+module imports nothing heavy, so that the run time can read a plan without libcst or networkx.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+"""Version of the JSON layout; a reader refuses a larger one."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One root of a checkpoint set: an access path and why it is in.
+
+    `path` is resolved at the loop's head by the run time.  Grammar:
+      ``name``                  a local of the loop's frame (cells too), else a global of its module
+      ``name.attr.attr``        attributes from there
+      ``pkg.mod:name.attr``     a global of project module ``pkg.mod`` (``__main__`` for the script)
+      ``fn.__closure__.cell``   the cell of function ``fn`` that is called ``cell``
+    """
+
+    path: str
+    how: str  # "rebound" | "mutated" | "iterator"
+    certainty: str  # "exact" | "assumed"
+    reason: str  # one clause, e.g. "optimizer.step() mutates it"
+    line: int  # the line (of the loop's file) that decides it; 0 if none
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A name that the loop mentions and that is *not* saved, and why not."""
+
+    path: str
+    reason: str
+    line: int
+
+
+@dataclass(frozen=True)
+class LoopPlan:
+    """One instrumented loop.  `name` is its column in `logs`, unique in the project."""
+
+    id: str  # stable id: "train.py:main:for:1a2b3c4d" (+ ":2" for the second alike)
+    name: str  # column name, also the key in emitted code
+    file: str  # relative to the project root, "/" separated
+    line: int
+    scope: str  # "" for module level, "main", "Trainer.fit", …
+    kind: str  # "for" | "while"
+    training: bool  # False: coordinates only, no checkpoint
+    lexical_parent: str | None  # name of the nearest instrumented loop around it in the same function
+    parents: tuple[str, ...]  # names of instrumented loops it may run inside, over calls too
+    counter: str  # "item" (target is the counter) | "first" (enumerate's) | "index" | "variable"
+    counter_name: str | None  # the variable to read at the head when counter == "variable"
+    state: tuple[Member, ...] = ()
+    excluded: tuple[Excluded, ...] = ()
+    dead_grads: bool = False  # gradients are dead at the head: need not be saved
+    jump: bool = True  # False: a replay must not jump inside this loop; jump_reason says why
+    jump_reason: str = ""
+    rng: tuple[str, ...] = ()  # streams drawn in the body: "python" "numpy" "torch" "cuda"
+
+
+@dataclass(frozen=True)
+class LogStatement:
+    """One `flor.log(...)` statement.  `name` is None when it isn't a literal."""
+
+    id: str
+    name: str | None
+    file: str
+    line: int
+    scope: str
+    loops: tuple[str, ...]  # lexically enclosing instrumented loops, outermost first
+    volatile: bool = False  # its value depends on the clock: never compared
+    impure: str = ""  # why evaluating it may change training state ("" if it can't)
+    before: tuple[str, ...] = ()  # training loops that start after it in its own function
+    paths: tuple[tuple[str, ...], ...] = ()  # possible nests of instrumented loops over calls
+
+
+@dataclass(frozen=True)
+class ModulePlan:
+    """One module of the project that the script reaches."""
+
+    path: str  # relative to the project root
+    name: str  # import name; "__main__" for the script
+    sha256: str  # of the user's text
+    emitted: bool  # False: needs no change, no file written
+    source_map: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = ()  # see emit/source_map.py
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """A refusal, warning or note, with its stable code."""
+
+    code: str  # "FLR001"
+    severity: str  # "error" | "warning" | "note"
+    message: str
+    file: str
+    line: int
+    hint: str = ""
+
+    def render(self) -> str:
+        """One line: file:line: code message (hint)."""
+        place = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
+        return f"{place}{self.code} {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything the run time needs to know about one version of one script."""
+
+    script: str
+    modules: tuple[ModulePlan, ...]
+    loops: tuple[LoopPlan, ...]
+    logs: tuple[LogStatement, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
+    format: int = FORMAT
+    florc: str = "0.1.0"
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def loop(self, name: str) -> LoopPlan | None:
+        """The loop whose column is `name`, or None."""
+        return next((loop for loop in self.loops if loop.name == name), None)
+
+    def to_json(self) -> str:
+        """Stable, indented JSON (ends with a newline)."""
+        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read what `to_json` wrote.  Raises ValueError when the format is newer or broken."""
+        data = json.loads(text)
+        if not isinstance(data, dict) or "format" not in data:
+            raise ValueError("not a plan")
+        if data["format"] > FORMAT:
+            raise ValueError(f"plan format {data['format']} is newer than {FORMAT}")
+        loops = tuple(
+            LoopPlan(
+                **{
+                    **loop,
+                    "parents": tuple(loop["parents"]),
+                    "rng": tuple(loop["rng"]),
+                    "state": tuple(Member(**m) for m in loop["state"]),
+                    "excluded": tuple(Excluded(**m) for m in loop["excluded"]),
+                }
+            )
+            for loop in data["loops"]
+        )
+        logs = tuple(
+            LogStatement(
+                **{
+                    **log,
+                    "loops": tuple(log["loops"]),
+                    "before": tuple(log["before"]),
+                    "paths": tuple(tuple(p) for p in log["paths"]),
+                }
+            )
+            for log in data["logs"]
+        )
+        modules = tuple(
+            ModulePlan(
+                **{
+                    **mod,
+                    "source_map": tuple(
+                        (line, tuple((c, d) for c, d in cols)) for line, cols in mod["source_map"]
+                    ),
+                }
+            )
+            for mod in data["modules"]
+        )
+        return cls(
+            script=data["script"],
+            modules=modules,
+            loops=loops,
+            logs=logs,
+            diagnostics=tuple(Diagnostic(**d) for d in data["diagnostics"]),
+            format=data["format"],
+            florc=data["florc"],
+            extra=data["extra"],
+        )
+
+
+def load(path: Path) -> Plan:
+    """Read a plan file.  Raises OSError, ValueError."""
+    return Plan.from_json(path.read_text(encoding="utf-8"))

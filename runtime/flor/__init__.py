@@ -1,0 +1,74 @@
+"""flor: log now or later.  `import flor` costs nothing until something is asked of it.
+
+    flor.log("loss", loss.item())          note a value at the current loop position
+    lr = flor.arg("lr", 1e-3)              note an argument
+    for epoch in flor.loop("epoch", …):    name a loop by hand
+
+Outside a recording the three do nothing but give the value back.  `query`, `replay` and
+`dataframe` read the store of the project that holds the current folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["arg", "dataframe", "log", "loop", "query", "replay"]
+__version__ = "0.1.0"
+
+T = TypeVar("T")
+
+# Set by an active session (flor.runtime.session), None otherwise and in forked children.
+_log: Callable[[str, Any], None] | None = None
+_arg: Callable[[str, Any], Any] | None = None
+_loop: Callable[[str, Iterable[Any]], Iterable[Any]] | None = None
+
+
+def log(name: str, value: T) -> T:
+    """Note `value` under `name` at the current loop position, and return it."""
+    if _log is not None:
+        _log(name, value)
+    return value
+
+
+def arg(name: str, default: T) -> T:
+    """Note an argument of the run; returns `default`, and in a replay the recorded value."""
+    if _arg is not None:
+        value: T = _arg(name, default)
+        return value
+    return default
+
+
+def loop(name: str, iterable: Iterable[T]) -> Iterable[T]:
+    """Iterate over `iterable`; values logged in the body get the coordinate `name`."""
+    if _loop is not None:
+        return _loop(name, iterable)
+    return iterable
+
+
+def query(sql: str, root: str | None = None) -> list[dict[str, Any]]:
+    """Rows of an SQL query over the recorded runs, one dict a row.  Nothing is replayed."""
+    from flor.runtime import api
+
+    return api.query(sql, root)
+
+
+def replay(sql: str, root: str | None = None, **options: Any) -> list[dict[str, Any]]:
+    """Like `query`, after re-executing what the query needs and no run has logged.
+
+    Options: `script`, `workers`, `from_start`.  Raises flor.runtime.errors.FlorError when it is
+    refused or when replayed values differ from recorded ones.
+    """
+    from flor.runtime import api
+
+    return api.replay(sql, root, **options)
+
+
+def dataframe(*names: str, root: str | None = None) -> pandas.DataFrame:
+    """The named columns of `logs`, all runs, as a pandas frame (pandas must be installed)."""
+    from flor.runtime import api
+
+    return api.dataframe(names, root)

@@ -1,0 +1,292 @@
+"""Pairing: which live object stands for which node of a snapshot.
+
+Saved and live graphs are walked together from the roots.  A live object stands for at most one
+node and a node for at most one live object, so aliasing ends up as it was saved.  Dictionaries
+and sets with object keys (an optimizer's `state`) wait until the objects were met elsewhere.
+Nothing is changed here.
+"""
+
+from __future__ import annotations
+
+import collections
+import sys
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from .graph import ATOMS, Edge, Node, Snapshot
+from .kinds import MODULE_HOOKS, TypeInfo, describe, type_name
+from .paths import MISSING
+
+UNSHARED = frozenset(
+    "opaque function value enum scalar reduce generator unbound missing weakref method".split()
+)
+"""Kinds of which one live object may stand for several nodes."""
+
+_VALUE_LIKE = frozenset(
+    "list tuple dict set frozenset deque bytearray array ndarray tensor".split()
+)
+
+
+class Pairs:
+    """The result: by node index, the live object (or MISSING) and whether it may be changed."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        count = len(snapshot.nodes)
+        self.snapshot = snapshot
+        self.live: list[Any] = [MISSING] * count
+        self.in_place: list[bool] = [False] * count
+        self.claimed: dict[int, int] = {}
+        self.classes: dict[int, type] = {}  # type index -> live class
+        self._taken: dict[type, int] = {}
+        self._stack: list[tuple[int, Any, bool]] = []
+        self._deferred: list[tuple[int, Any]] = []
+        self._iterators: list[tuple[Edge, Any, bool]] = []  # last: a used up one has lost its list
+
+    # -- walking -------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Pair everything that can be reached from what was pushed."""
+        while True:
+            while self._stack:
+                self._pair(*self._stack.pop())
+            if self._deferred and self._keys():
+                continue
+            if not self._iterators:
+                return
+            for edge, item, in_place in self._iterators:
+                self.push(edge, item, in_place)
+            self._iterators.clear()
+
+    def push(self, edge: Edge, live: Any, in_place: bool) -> None:
+        """Propose that `live` stands for `edge`."""
+        if type(edge) is tuple and live is not MISSING and type(live) not in ATOMS:
+            self._stack.append((edge[0], live, in_place))
+
+    def _pair(self, index: int, live: Any, in_place: bool) -> None:
+        node = self.snapshot.nodes[index]
+        if self.live[index] is not MISSING:
+            return
+        kind = node[0]
+        if kind not in UNSHARED and id(live) in self.claimed:
+            return
+        info = describe(type(live))
+        if not self.same_type(node, live):
+            return
+        self.live[index] = live
+        if kind not in UNSHARED:
+            self.claimed[id(live)] = index
+        in_place = in_place or info.anchored or _is_parameter(live)
+        self.in_place[index] = in_place
+        self._children(index, node, live, info, in_place)
+
+    def same_type(self, node: Node, live: Any) -> bool:
+        """Whether `live` has the class that the node was saved with."""
+        number, cls = node[1], type(live)
+        known = self.classes.get(number)
+        if known is not None:
+            return known is cls
+        if type_name(cls) != self.snapshot.types[number]:
+            become = getattr(cls, "cls_to_become", None)  # a lazy module before its first call
+            lazy = any(c.__name__ == "UninitializedTensorMixin" for c in cls.__mro__)
+            if lazy and node[0] == "tensor":
+                become = cls.cls_to_become
+            return isinstance(become, type) and type_name(become) == self.snapshot.types[number]
+        if cls in self._taken:
+            return False
+        self.classes[number] = cls
+        self._taken[cls] = number
+        return True
+
+    def _children(self, index: int, node: Node, live: Any, info: TypeInfo, mode: bool) -> None:
+        kind, _, payload, attrs, slots = node
+        push = self.push
+        if attrs and info.has_dict:
+            values = object.__getattribute__(live, "__dict__")
+            for name, edge in attrs:
+                if type(edge) is tuple:
+                    push(edge, values.get(name, MISSING), mode)
+        if slots:
+            by_label = dict(info.slots)
+            for label, edge in slots:
+                if type(edge) is tuple and label in by_label:
+                    push(edge, _slot(by_label[label], live), mode)
+        pair = getattr(self, "_" + kind, None)
+        if pair is not None:
+            pair(index, payload, live, mode)
+
+    def _list(self, index: int, payload: Any, live: Any, mode: bool) -> None:
+        # A list that grew or shrank is a history: its elements may be shared with constant data.
+        same = list.__len__(live) == len(payload[0])
+        for edge, item in zip(payload[0], list.__iter__(live), strict=False):
+            if type(edge) is tuple:
+                self.push(edge, item, mode and (same or not self._value_like(edge)))
+
+    def _tuple(self, index: int, payload: Any, live: Any, mode: bool) -> None:
+        if len(live) == len(payload[0]):
+            for edge, item in zip(payload[0], tuple.__iter__(live), strict=True):
+                self.push(edge, item, mode)
+
+    def _deque(self, index: int, payload: Any, live: Any, mode: bool) -> None:
+        for edge, item in zip(payload[0], collections.deque.__iter__(live), strict=False):
+            self.push(edge, item, False)  # a queue: position says nothing about identity
+
+    def _value_like(self, edge: Edge) -> bool:
+        return self.snapshot.nodes[edge[0]][0] in _VALUE_LIKE
+
+    def _dict(self, index: int, payload: Any, live: Any, mode: bool) -> None:
+        pairs, factory = payload
+        late = False
+        for key, edge in pairs:
+            if type(key) is tuple:
+                key = self.simple_key(key)
+                if key is MISSING:
+                    late = True
+                    continue
+            if type(edge) is tuple:
+                self.push(edge, dict.get(live, key, MISSING), mode)
+        if type(factory) is tuple:
+            self.push(factory, live.default_factory, mode)
+        if late:
+            self._deferred.append((index, live))
+
+    def _set(self, index: int, payload: Any, live: Any, mode: bool) -> None:
+        if any(type(e) is tuple and self.simple_key(e) is MISSING for e in payload[0]):
+            self._deferred.append((index, live))
+
+    _frozenset = _set
+
+    def simple_key(self, edge: Edge) -> Any:
+        """The value of a key that is a plain tuple of atoms, else MISSING."""
+        node = self.snapshot.nodes[edge[0]]
+        if node[0] != "tuple" or self.snapshot.types[node[1]] != ("builtins", "tuple"):
+            return MISSING
+        if any(type(item) is tuple for item in node[2][0]):
+            return MISSING
+        return tuple(node[2][0])
+
+    def _keys(self) -> bool:
+        """Pair values under keys that are paired by now; failing that, keys by position."""
+        waiting, self._deferred = self._deferred, []
+        progress = False
+        for index, live in waiting:
+            node = self.snapshot.nodes[index]
+            if node[0] == "dict":
+                progress |= self._dict_values(index, node[2][0], live)
+            if self._open_keys(node):
+                self._deferred.append((index, live))
+        if progress or self._stack:
+            return True
+        for index, live in self._deferred:
+            self._by_position(self.snapshot.nodes[index], live, self.in_place[index])
+            node = self.snapshot.nodes[index]
+        waiting, self._deferred = self._deferred, []
+        while self._stack:
+            self._pair(*self._stack.pop())
+        for index, live in waiting:
+            node = self.snapshot.nodes[index]
+            if node[0] == "dict":
+                self._dict_values(index, node[2][0], live)
+        return bool(self._stack or self._deferred)
+
+    def _dict_values(self, index: int, pairs: Any, live: Any) -> bool:
+        found = False
+        for key, edge in pairs:
+            if type(key) is not tuple or type(edge) is not tuple:
+                continue
+            partner = self.live[key[0]]
+            if partner is MISSING or self.live[edge[0]] is not MISSING:
+                continue
+            try:
+                value = dict.get(live, partner, MISSING)
+            except TypeError:
+                continue
+            if value is not MISSING:
+                self.push(edge, value, self.in_place[index])
+                found = found or bool(self._stack)
+        return bool(self._stack)
+
+    def _open_keys(self, node: Node) -> bool:
+        return any(
+            self.live[k[0]] is MISSING for k in _keys_of(node) if self.simple_key(k) is MISSING
+        )
+
+    def _by_position(self, node: Node, live: Any, mode: bool) -> None:
+        """Keys that were met nowhere else: the n-th unpaired one with the n-th unclaimed one."""
+        open_keys = [k for k in _keys_of(node) if self.live[k[0]] is MISSING]
+        candidates = [k for k in list(live) if type(k) not in ATOMS and id(k) not in self.claimed]
+        for edge, candidate in zip(open_keys, candidates, strict=False):
+            self.push(edge, candidate, mode)
+
+    # -- other kinds ---------------------------------------------------------------------------
+
+    def _tensor(self, index: int, payload: Any, live: Any, mode: bool) -> None:
+        if type(payload.grad) is tuple and live.is_leaf:
+            self.push(payload.grad, live.grad, mode)
+
+    def _objarray(self, index: int, payload: Any, live: Any, mode: bool) -> None:
+        if live.dtype.hasobject and tuple(live.shape) == payload[1]:
+            for edge, item in zip(payload[0], live.ravel().tolist(), strict=True):
+                self.push(edge, item, mode)
+
+    def _partial(self, index: int, payload: Any, live: Any, mode: bool) -> None:
+        parts = (live.func, live.args, live.keywords)
+        for edge, item in zip(payload[0], parts, strict=True):
+            self.push(edge, item, mode)
+
+    def _cell(self, index: int, payload: Any, live: Any, mode: bool) -> None:
+        try:
+            content = live.cell_contents
+        except ValueError:
+            return
+        for edge in payload[0]:
+            self.push(edge, content, mode)
+
+    def _npgen(self, index: int, payload: Any, live: Any, mode: bool) -> None:
+        self.push(payload[0][0], live.bit_generator, True)
+
+    def _iterator(self, index: int, payload: Any, live: Any, mode: bool) -> None:
+        try:
+            parts = live.__reduce__()
+        except Exception:
+            return
+        for edge, item in zip(payload[0], parts, strict=False):
+            self._iterators.append((edge, item, mode))
+
+    def _class(self, index: int, payload: Any, live: Any, mode: bool) -> None:
+        for name, edge in payload[0]:
+            self.push(edge, vars(live).get(name, MISSING), mode)
+
+
+def pair(snapshot: Snapshot, live: Mapping[str, object], rebound: Collection[str]) -> Pairs:
+    """Walk both graphs.  `rebound` roots come last and their values are not changed in place."""
+    pairs = Pairs(snapshot)
+    steady = [path for path in snapshot.roots if path not in rebound]
+    for paths, in_place in ((steady, True), ([p for p in snapshot.roots if p in rebound], False)):
+        for path in reversed(paths):
+            pairs.push(snapshot.roots[path], live.get(path, MISSING), in_place)
+        pairs.drain()
+    return pairs
+
+
+def _keys_of(node: Node) -> list[Any]:
+    if node[0] == "dict":
+        return [key for key, _ in node[2][0] if type(key) is tuple]
+    return [edge for edge in node[2][0] if type(edge) is tuple]
+
+
+def _slot(descriptor: Any, obj: Any) -> Any:
+    try:
+        return descriptor.__get__(obj, type(obj))
+    except AttributeError:
+        return MISSING
+
+
+def _is_parameter(obj: Any) -> bool:
+    """Whether `obj` is a tensor that others (an optimizer) must keep seeing."""
+    torch = sys.modules.get("torch")
+    if torch is None or not hasattr(torch, "Tensor"):
+        return False
+    return torch.Tensor in type(obj).__mro__ and obj.is_leaf and obj.requires_grad
+
+
+__all__ = ["MODULE_HOOKS", "UNSHARED", "Pairs", "pair"]

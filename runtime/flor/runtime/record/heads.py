@@ -1,0 +1,161 @@
+"""Checkpoints at the heads of training loops, while recording."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ..checkpoint import paths
+from ..checkpoint.budget import Budget
+from ..checkpoint.capture import capture
+from ..checkpoint.iterators import DrawLog, IteratorProxy
+from ..checkpoint.store import CheckpointWriter, Published
+
+if TYPE_CHECKING:
+    from ..loops import LoopIter, WhileLoop
+    from ..session import LoopState, Session
+
+ITERATOR = "flor.iterator"
+"""Key of a snapshot's `meta`: how far the loop's own iterator was and what it drew."""
+EXHAUSTED = "flor.exhausted"
+"""Key of a snapshot's `meta`: taken after `next` found nothing more."""
+
+
+class Watched:
+    """A training loop's iterator, with the RNG streams watched around each `next`."""
+
+    __slots__ = ("draws", "it")
+
+    def __init__(self, draws: DrawLog, it: Iterator[Any]) -> None:
+        self.draws = draws
+        self.it = it
+
+    def __iter__(self) -> Watched:
+        return self
+
+    def __next__(self) -> Any:
+        self.draws.before()
+        item = next(self.it)
+        self.draws.after()
+        return item
+
+
+def watched(iterable: Iterable[Any]) -> Iterator[Any]:
+    """`iter(iterable)` such that a checkpoint can say what it drew from RNG streams."""
+    draws = DrawLog(iterable)  # before iter(): that may draw too
+    it = iter(iterable)
+    return Watched(draws, it) if draws.enabled else it
+
+
+def made_iterator(factory: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """An iterator that remembers how it was made; the plain object if that can't be."""
+    return IteratorProxy(factory, args, kwargs)
+
+
+class RecordHeads:
+    """Decides at each head whether a checkpoint is affordable, and takes it."""
+
+    def __init__(
+        self, session: Session, folder: Path, run: str, epsilon: float,
+        published: Callable[[Published], None],
+    ) -> None:  # fmt: skip
+        self.session = session
+        self.budget = Budget(epsilon)
+        self.epsilon = epsilon
+        self.begun = time.perf_counter()
+        self.last_cost = 0.0  # seconds that the last snapshot blocked
+        self.taken = 0
+        self._published = published
+        self.writer = CheckpointWriter(folder, run, self._on_published)
+
+    def _on_published(self, published: Published) -> None:
+        self.budget.persisted(published.persist_s, published.stored)
+        self._published(published)
+
+    def iterator(self, iterable: Iterable[Any]) -> Iterator[Any]:
+        """`iter(iterable)`, watched."""
+        return watched(iterable)
+
+    def made_iterator(self, factory: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """`factory(*args, **kwargs)`, remembering."""
+        return made_iterator(factory, args, kwargs)
+
+    def head(self, loop: LoopIter | WhileLoop, frame: FrameType) -> bool:
+        """A checkpoint, if one is due.
+
+        Not at an inner loop's first head: the outer checkpoint leads there.  An outermost loop's
+        first head gets one because the code before it may draw from unseeded streams.
+        """
+        try:
+            state = loop.state
+            now = time.perf_counter()
+            due = self.budget.due(state.depth, now)
+            if due and (state.index > state.base or not state.depth) and not self.writer.busy:
+                self._take(loop, frame, now, exhausted=False)
+        except Exception as error:
+            self._give_up(error)
+        return False
+
+    def exhausted(self, loop: LoopIter, frame: FrameType) -> None:
+        """A checkpoint behind an outermost loop, so that a replay can jump past it."""
+        try:
+            state = loop.state
+            now = time.perf_counter()
+            if state.depth or state.index == state.base:
+                return
+            cheap = self.last_cost <= self.epsilon * (now - self.begun)
+            if cheap or self.budget.due(0, now):
+                self.writer.drain(max(1.0, self.epsilon * (now - self.begun)))
+                if not self.writer.busy:
+                    self._take(loop, frame, now, exhausted=True)
+        except Exception as error:
+            self._give_up(error)
+
+    def closed(self, state: LoopState) -> None:
+        """Nothing to do."""
+
+    def _take(
+        self, loop: LoopIter | WhileLoop, frame: FrameType, now: float, exhausted: bool
+    ) -> None:
+        state = loop.state
+        plan = state.plan
+        if self.writer.error is not None:
+            self._stop(f"no more checkpoints: {self.writer.error}")
+            return
+        if plan is None or not plan.jump:
+            return
+        roots = {member.path: paths.resolve(member.path, frame) for member in plan.state}
+        snapshot = capture(roots, skip_grads=plan.dead_grads)
+        it = getattr(loop, "it", None)
+        if isinstance(it, Watched):
+            snapshot.meta[ITERATOR] = it.draws.state()
+        if exhausted:
+            snapshot.meta[EXHAUSTED] = True
+        for path, why in snapshot.missing:
+            self.session.note(f"{path} can't be checkpointed: {why}")
+        nbytes = snapshot.nbytes
+        # The head's value is how far this entry of the loop is: a replay tells entries apart by it.
+        ctx = (state.parent_ctx, state.name, state.index, state.index - state.base)
+        self.writer.submit(snapshot, state.name, ctx)
+        self.last_cost = time.perf_counter() - now
+        self.taken += 1
+        self.budget.spent(self.last_cost, nbytes)
+
+    def _give_up(self, error: Exception) -> None:
+        self.session.trouble("a checkpoint", error)
+        self._stop(None)
+
+    def _stop(self, message: str | None) -> None:
+        if message:
+            self.session.note(message)
+        self.head = lambda loop, frame: False  # type: ignore[method-assign]
+        self.exhausted = lambda loop, frame: None  # type: ignore[method-assign]
+
+    def close(self, timeout: float) -> None:
+        """Wait for what was submitted."""
+        self.writer.close(timeout)
+        if self.writer.error is not None:
+            self.session.note(f"checkpoints: {self.writer.error}")

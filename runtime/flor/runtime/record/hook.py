@@ -1,0 +1,105 @@
+"""The import hook: project modules run from their emitted text, and look as if they didn't."""
+
+from __future__ import annotations
+
+import hashlib
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from florc.emit.build import Build
+    from florc.plan import ModulePlan
+
+
+class Emitted:
+    """The emitted texts of one build, by the real path of the user's file."""
+
+    def __init__(
+        self, root: Path, build: Build, variant: str, note: Callable[[str], None]
+    ) -> None:
+        self.note = note
+        self._texts = build.texts(variant)
+        self._modules: dict[str, ModulePlan] = {
+            os.path.realpath(root / module.path): module for module in build.plan.modules
+        }
+
+    def code(self, file: str, filename: str) -> CodeType | None:
+        """Compiled emitted text for the user's `file`, or None: then the file runs as it is.
+
+        `filename` is what tracebacks and `inspect` shall show.
+        """
+        module = self._modules.get(os.path.realpath(file))
+        if module is None or not module.emitted:
+            return None
+        text = self._texts.get(module.path)
+        if text is None:
+            return None
+        from florc.emit.load import code_for
+
+        try:
+            if hashlib.sha256(Path(file).read_bytes()).hexdigest() != module.sha256:
+                self.note(f"{module.path} changed while it was compiled; it runs uninstrumented")
+                return None
+            return code_for(text, module.source_map, filename)
+        except Exception as error:
+            self.note(f"{module.path} runs uninstrumented ({type(error).__name__}: {error})")
+            return None
+
+
+class _Loader(SourceFileLoader):
+    """Python's own loader, except where the code comes from."""
+
+    emitted: Emitted
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        path = self.get_filename(fullname)
+        return self.emitted.code(path, path) or super().get_code(fullname)
+
+
+class Finder:
+    """In front of sys.meta_path: finds what PathFinder finds, with the emitted code."""
+
+    def __init__(self, emitted: Emitted) -> None:
+        self.emitted = emitted
+        self.names: set[str] = {
+            os.path.splitext(os.path.basename(p))[0] for p, m in emitted._modules.items() if m.emitted
+        }
+        self.names |= {
+            os.path.basename(os.path.dirname(p))
+            for p, m in emitted._modules.items()
+            if m.emitted and os.path.basename(p) == "__init__.py"
+        }
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """None (the other finders answer) unless an emitted text stands for the module."""
+        if name.rpartition(".")[2] not in self.names or name in sys.builtin_module_names:
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is None or type(spec.loader) is not SourceFileLoader or spec.origin is None:
+            return None
+        module = self.emitted._modules.get(os.path.realpath(spec.origin))
+        if module is None or not module.emitted:
+            return None
+        loader = _Loader(spec.loader.name, spec.loader.path)
+        loader.emitted = self.emitted
+        spec.loader = loader
+        return spec
+
+    def invalidate_caches(self) -> None:
+        """Nothing is cached here."""
+
+
+def install(emitted: Emitted) -> None:
+    """Serve emitted project modules from now on."""
+    sys.meta_path.insert(0, Finder(emitted))
+
+
+

@@ -1,0 +1,169 @@
+"""`replay`: answer a query, re-executing what no run has logged."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from ..errors import FlorError
+from ..project import project_root
+from ..store import Store
+from .job import Divergence
+from .schedule import Position
+from .work import Request, Work, request
+from .workers import Outcome, Workers, tail
+
+
+@dataclass
+class Report:
+    """What a replay found: the answer, and the lines that say what was not as recorded."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+    problems: list[str] = field(default_factory=list)
+    code: int = 0
+
+
+def replay(args: argparse.Namespace) -> int:
+    """The command."""
+    from ..ui.render import render
+
+    root = project_root(Path(args.script) if args.script else Path.cwd() / "script")
+    with Store.open(root) as store:
+        asked = request(store, root, args.sql, args.script, not args.from_start)
+        for warning in asked.warnings:
+            say(f"warning: {warning}")
+        if args.dry_run:
+            _dry_run(asked, args.format)
+            return 0
+        if asked.work:
+            _announce(asked, args.quiet)
+            if not args.yes:
+                _confirm()
+        old = signal.signal(signal.SIGTERM, _terminated)
+        try:
+            report = answer(
+                store, asked, jumps=not args.from_start, workers=args.workers, quiet=args.quiet
+            )
+        finally:
+            signal.signal(signal.SIGTERM, old)
+        render(report.columns, report.rows, args.format)
+        sys.stdout.flush()
+        for line in report.problems:
+            say(line)
+        return report.code
+
+
+def _terminated(signum: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + signum)
+
+
+def answer(
+    store: Store, asked: Request, *, jumps: bool, workers: int, quiet: bool = True
+) -> Report:
+    """Execute the work, store its values, answer the query."""
+    problems: list[str] = []
+    code = 0
+    if asked.work:
+        pool = Workers(store.root, workers)
+        for outcome in pool.run(asked.work, jumps):
+            lines, failed = _settle(store, outcome, quiet)
+            problems += lines
+            code = max(code, int(failed))
+    store.declare(asked.declarations)
+    columns, rows = store.sql(asked.sql)
+    return Report(columns, rows, problems, code)
+
+
+def _settle(store: Store, outcome: Outcome, quiet: bool) -> tuple[list[str], bool]:
+    """Note what was re-executed; the lines to say about it, and whether something is wrong."""
+    work, found = outcome.work, outcome.answer
+    run = work.run.run
+    if not quiet:
+        for note in dict.fromkeys(outcome.notes):
+            say(f"run {run}: {note}")
+    done: list[Position] = list(found.done)
+    if found.outside_done and () in work.demand.wanted:
+        done.append(())
+    marks = [
+        (s.name, s.id, position)
+        for position in done
+        for s in work.demand.wanted.get(position, ())
+        if s.name
+    ]
+    if found.state == "done" and marks:
+        store.mark_replayed(run, marks)
+    lines = []
+    for path in found.stale:
+        lines.append(f"run {run}: {path} was changed after the run began; values may differ")
+    if found.divergence_count:
+        lines += _differences(work, found.divergences, found.divergence_count)
+    if found.state != "done":
+        lines.append(f"run {run}: the replay failed: {found.why} (output: {_near(outcome.log)})")
+        lines += [f"  {line}" for line in tail(outcome.log)]
+    return lines, bool(lines)
+
+
+def _differences(work: Work, found: Sequence[Divergence], count: int) -> list[str]:
+    """The first divergence with its place, and how many there are."""
+    first = found[0]
+    line = f"run {work.run.run}, {first.place}: "
+    if first.name == "state":
+        line += f"the state is not the recorded one: {first.replayed}"
+    else:
+        line += f"{first.name} was {first.recorded} when recorded, "
+        line += f"is {first.replayed} when replayed"
+    if count > 1:
+        line += f" (first of {count} differences)"
+    return [line]
+
+
+def _near(path: Path) -> str:
+    return os.path.relpath(path)
+
+
+def _dry_run(asked: Request, format: str) -> None:
+    from ..ui.render import render
+
+    rows: list[tuple[Any, ...]] = []
+    for work in asked.work:
+        names = ", ".join(work.demand.names)
+        starts = work.estimate.starts or (("", -1, 0),)
+        for loop, start, count in starts:
+            origin = f"{loop} {start}" if start >= 0 else "start"
+            rows.append((work.run.run, names, origin, count, round(work.estimate.seconds, 3)))
+    render(["run", "names", "from", "iterations", "seconds"], rows, format)
+
+
+def _announce(asked: Request, quiet: bool) -> None:
+    if quiet:
+        return
+    iterations = sum(work.estimate.iterations for work in asked.work)
+    total = sum(work.estimate.seconds for work in asked.work)
+    names = sorted({name for work in asked.work for name in work.demand.names})
+    runs = len(asked.work)
+    say(
+        f"replaying {', '.join(names)}: {runs} run{'s' * (runs != 1)}, "
+        f"{iterations} iteration{'s' * (iterations != 1)} of outermost loops, about {total:.1f} s"
+    )
+
+
+def _confirm() -> None:
+    if not sys.stdin.isatty():
+        raise FlorError("nothing was replayed: say --yes to replay without being asked", 2)
+    print("florc: replay now? [Y/n] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("", "y", "yes"):
+        raise FlorError("nothing was replayed", 1)
+
+
+def say(line: str) -> None:
+    """A line on standard error; continuation lines are indented."""
+    prefix = "" if line.startswith("  ") else "florc: "
+    print(prefix + line, file=sys.stderr, flush=True)

@@ -1,0 +1,274 @@
+"""What a replay does at the heads of training loops: stop, jump, compare, or go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..checkpoint import paths
+from ..checkpoint.capture import capture
+from ..checkpoint.compare import differences
+from ..checkpoint.errors import CheckpointCorrupt, RestoreImpossible
+from ..checkpoint.iterators import fast_forward
+from ..checkpoint.restore import restore
+from ..checkpoint.store import load
+from ..loops import LoopIter, WhileLoop
+from ..record.heads import EXHAUSTED, ITERATOR, Watched, made_iterator, watched
+from ..session import Session, key
+from .schedule import Position, Schedule
+from .sink import ReplaySink, words
+
+if TYPE_CHECKING:
+    from ..checkpoint.graph import Snapshot
+    from ..session import LoopState
+
+Loop = LoopIter | WhileLoop
+
+CHECK_SHARE = 0.2
+"""At most this part of a worker's time goes into comparing states on the way."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A recorded checkpoint: at which head, how many heads its entry of the loop had passed."""
+
+    index: int
+    base: int
+    file: Path
+
+
+class ReplayHeads:
+    """Follows the schedule through one worker process."""
+
+    def __init__(
+        self,
+        session: Session,
+        sink: ReplaySink,
+        schedule: Schedule,
+        stops: dict[tuple[Position, str], list[Stop]],
+        *,
+        jumps: bool,
+        banned: frozenset[str],
+        before: frozenset[str],
+        horizon: dict[str, int] | None,
+        finish: Callable[[str], NoReturn],
+        restart: Callable[[str, Path | None], NoReturn],
+    ) -> None:
+        self.session = session
+        self.sink = sink
+        self.schedule = schedule
+        self.stops = stops
+        self.jumps = jumps
+        self.banned = set(banned)
+        self.before = before
+        self.horizon = horizon
+        self.finish = finish
+        self.restart = restart
+        self.jumped: list[Position] = []
+        self.begun = time.perf_counter()
+        self.checking = 0.0
+
+    # -- the calls of the loops ----------------------------------------------------------------
+
+    def iterator(self, iterable: Iterable[Any]) -> Iterator[Any]:
+        """`iter(iterable)`, as while recording."""
+        return watched(iterable)
+
+    def made_iterator(self, factory: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """As while recording."""
+        return made_iterator(factory, args, kwargs)
+
+    def head(self, loop: Loop, frame: FrameType) -> bool:
+        """See Heads.head: stop the process, jump ahead, or let the iteration run."""
+        try:
+            return self._head(loop, frame)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            self.restart(f"{type(error).__name__}: {error}", None)
+
+    def _head(self, loop: Loop, frame: FrameType) -> bool:
+        state = loop.state
+        outer = key(state.parent_ctx)
+        schedule = self.schedule
+        if self.before and state.name in self.before:
+            schedule.to_the_end = False
+        target = schedule.at_head(outer, state.name, state.index)
+        over = schedule.finished() or self._beyond(outer, state)
+        here = self._stop_at(outer, state)
+        fresh = self.jumps and state.index == state.base  # will be restored, needn't be the same
+        if here is not None and not fresh and self._affordable(over):
+            self._compare(here, loop, frame, at_end=False)
+        if over:
+            self.finish("everything wanted is done" if schedule.finished() else "end of the run")
+        if self.jumps and state.plan is not None and state.plan.jump:
+            stop = self._best(outer, state, target)
+            while stop is not None:
+                outcome = self._jump(stop, loop, frame, outer)
+                if outcome is not None:
+                    return outcome
+                stop = self._best(outer, state, target)
+        return False
+
+    def exhausted(self, loop: LoopIter, frame: FrameType) -> None:
+        """Compare with the checkpoint taken behind the loop, if there is one."""
+        try:
+            state = loop.state
+            outer = key(state.parent_ctx)
+            here = self._stop_at(outer, state)
+            if here is not None and self._affordable(False):
+                self._compare(here, loop, frame, at_end=True)
+        except Exception as error:
+            self.session.trouble("comparing states", error)
+
+    def closed(self, state: LoopState) -> None:
+        """A loop was left: what is before its next head has been passed."""
+        self.schedule.at_head(key(state.parent_ctx), state.name, state.index)
+        if self.schedule.finished():
+            self.finish("everything wanted is done")
+
+    # -- where to go ---------------------------------------------------------------------------
+
+    def _beyond(self, outer: Position, state: LoopState) -> bool:
+        """Whether an unfinished recording never got here."""
+        if outer or self.horizon is None:
+            return False
+        return state.index > self.horizon.get(state.name, -1)
+
+    def _best(self, outer: Position, state: LoopState, target: int | None) -> Stop | None:
+        """The last usable checkpoint of this entry of the loop, ahead, not behind `target`."""
+        best = None
+        # The state at an entry's first head is restored too: what led there may not be seeded.
+        first = state.index == state.base and not outer
+        for stop in self.stops.get((outer, state.name), ()):
+            if stop.base != state.base or stop.index < state.index + (not first):
+                continue
+            if target is not None and stop.index > target:
+                continue
+            if stop.file.name not in self.banned and (best is None or stop.index > best.index):
+                best = stop
+        return best
+
+    def _jump(self, stop: Stop, loop: Loop, frame: FrameType, outer: Position) -> bool | None:
+        """Go to `stop`: True if the loop is over there, False if not, None if it can't be used.
+
+        Once something live has been changed, a failure means a new process.
+        """
+        state = loop.state
+        try:
+            snapshot = load(stop.file)
+        except CheckpointCorrupt as error:
+            return self._ban(stop, str(error))
+        why = self._unusable(snapshot, loop)
+        if why:
+            return self._ban(stop, why)
+        plan = state.plan
+        assert plan is not None
+        over = bool(snapshot.meta.get(EXHAUSTED))
+        touched = False
+        try:
+            if isinstance(loop, LoopIter):
+                touched = True
+                if self._advance(loop, stop, snapshot, over):
+                    over = True
+            live = {path: paths.resolve(path, frame) for path in snapshot.roots}
+            rebound = [member.path for member in plan.state if member.how == "rebound"]
+            result = restore(snapshot, live, rebound=rebound)
+            touched = True
+            for path, value in result.items():
+                if value is not live.get(path, paths.MISSING):
+                    paths.assign(path, frame, value)
+        except RestoreImpossible as error:
+            if touched:
+                self.restart(str(error), stop.file)
+            return self._ban(stop, str(error))
+        except Exception as error:
+            self.restart(f"{type(error).__name__}: {error}", stop.file)
+        state.index = stop.index
+        self.jumped.append((*outer, (state.name, stop.index)))
+        self.schedule.at_head(outer, state.name, stop.index)
+        return over
+
+    def _advance(self, loop: LoopIter, stop: Stop, snapshot: Snapshot, over: bool) -> bool:
+        """Consume the items before `stop`; True if there are no more."""
+        state = loop.state
+        it = loop.it
+        inner = it.it if isinstance(it, Watched) else it
+        seen = snapshot.meta.get(ITERATOR) or {}
+        start, end = state.index - state.base, stop.index - stop.base
+        fast_forward(inner, end, seen.get("log", ()), start)
+        if isinstance(it, Watched):
+            it.draws.count = end
+        if over:
+            try:
+                next(inner)
+            except StopIteration:
+                return True
+            raise RestoreImpossible(state.name, "its iterator has more items than recorded")
+        return False
+
+    def _unusable(self, snapshot: Snapshot, loop: Loop) -> str:
+        """Why today's loop can't start from `snapshot`, or ""."""
+        plan = loop.state.plan
+        assert plan is not None
+        for member in plan.state:
+            if member.path not in snapshot.roots:
+                return f"{member.path} was not needed then, but is now"
+        for path, why in snapshot.missing:
+            return f"{path} was not saved ({why})"
+        seen = snapshot.meta.get(ITERATOR) or {}
+        if seen.get("unrestorable"):
+            return str(seen["unrestorable"])
+        return ""
+
+    def _ban(self, stop: Stop, why: str) -> None:
+        self.banned.add(stop.file.name)
+        self.session.note(f"checkpoint {stop.file.name} is not used: {why}")
+
+    # -- the deferred check of states ----------------------------------------------------------
+
+    def _stop_at(self, outer: Position, state: LoopState) -> Stop | None:
+        for stop in self.stops.get((outer, state.name), ()):
+            if stop.index == state.index and stop.base == state.base:
+                return stop
+        return None
+
+    def _affordable(self, last: bool) -> bool:
+        now = time.perf_counter()
+        return last or self.checking <= CHECK_SHARE * (now - self.begun)
+
+    def _compare(self, stop: Stop, loop: Loop, frame: FrameType, at_end: bool) -> None:
+        """Compare the live state with the recorded one at the same head."""
+        begun = time.perf_counter()
+        plan = loop.state.plan
+        if plan is None or stop.file.name in self.banned:
+            return
+        try:
+            recorded = load(stop.file)
+            if bool(recorded.meta.get(EXHAUSTED)) is not at_end:
+                return
+            roots = {path: paths.resolve(path, frame) for path in recorded.roots}
+            live = capture(roots, skip_grads=plan.dead_grads)
+            found = differences(recorded, live)
+            live.release()
+        except CheckpointCorrupt as error:
+            self._ban(stop, str(error))
+            return
+        except Exception as error:
+            self.session.trouble("comparing states", error)
+            return
+        self.sink.compared += 1
+        state = loop.state
+        where = (*key(state.parent_ctx), (state.name, state.index))
+        outer = f"{words(state.parent_ctx)}, " if state.parent_ctx is not None else ""
+        place = f"{outer}head {state.index} of {state.name}"
+        drawn = {f"rng: {stream}" for stream in plan.rng}
+        for what in found:
+            if what.startswith("rng: ") and what not in drawn:
+                continue  # a stream that nobody seeded and nobody draws from
+            self.sink.differs(where, place, "state", "as recorded", what)
+        self.checking += time.perf_counter() - begun

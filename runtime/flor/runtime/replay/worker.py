@@ -1,0 +1,220 @@
+"""The process that re-executes one run: `python -m flor.runtime.replay.worker JOB`.
+
+It stops, by `os._exit`, as soon as nothing more is wanted: no user code runs any more then, and
+whatever it wrote is in the scratch folder that its parent removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .. import hashseed
+from ..record import execute, hook, tracebacks
+from ..record.build import get_build
+from ..record.command import exit_code, run_folder
+from ..record.target import Target, from_module, from_script
+from ..session import Session
+from ..store import RunWriter, Store
+from .heads import ReplayHeads, Stop
+from .job import EXIT_ANSWERED, RESTART, Answer, Job
+from .schedule import Position, Schedule
+from .sink import ReplaySink
+
+if TYPE_CHECKING:
+    from florc.emit.build import Build
+
+IGNORED_SUFFIXES = (".py", ".pyc", ".so")
+"""Code is compared by the parent; a freshly written cache of it is no input."""
+
+
+class Worker:
+    """One job in this process."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.root = Path(job.root)
+        self.answer = Answer("failed")
+        self.target = self._target()
+        self.build = self._build()
+        plan = self.build.plan
+        with Store.open(self.root) as store:
+            recorded = store.recorded(job.run)
+            self.args = dict(store.run(job.run).args)
+            stops = self._stops(store)
+            old = store.plan(job.run)
+            path = store.path
+        self.writer = RunWriter(path, job.run, source="replay")
+        wanted = {position: frozenset(names) for position, names in job.wanted}
+        wanted[()] = frozenset(job.outside)
+        volatile = frozenset(log.id for log in plan.logs if log.volatile)
+        known = frozenset(log.id for log in old.logs) if old is not None else None
+        self.sink = ReplaySink(self.writer, recorded, wanted, volatile, known)
+        self.session = Session("replay", plan, self.sink, job.quiet)
+        self.session.project = job.root
+        self.session.recorded_arguments = self.args
+        self.schedule = Schedule((p for p, _ in job.wanted), job.to_the_end)
+        self.heads = ReplayHeads(
+            self.session,
+            self.sink,
+            self.schedule,
+            stops,
+            jumps=job.jumps,
+            banned=frozenset(job.banned),
+            before=frozenset(job.before),
+            horizon=job.horizon,
+            finish=self.finish,
+            restart=self.restart,
+        )
+        self.session.heads = self.heads
+
+    def _target(self) -> Target:
+        job = self.job
+        if job.module:
+            return from_module(job.module, job.argv)
+        return from_script(job.script, job.argv)
+
+    def _build(self) -> Build:
+        outcome = get_build(self.target)
+        if outcome.build is None:
+            raise RuntimeError(outcome.why)
+        return outcome.build
+
+    def _stops(self, store: Store) -> dict[tuple[Position, str], list[Stop]]:
+        folder = run_folder(self.root, self.job.run) / "checkpoints"
+        stops: dict[tuple[Position, str], list[Stop]] = {}
+        for checkpoint in store.checkpoints(self.job.run):
+            loop, index, passed = checkpoint.coordinates[-1]
+            base = index - int(passed)
+            place = (checkpoint.position[:-1], loop)
+            stops.setdefault(place, []).append(Stop(index, base, folder / checkpoint.file))
+        return stops
+
+    # -- running -------------------------------------------------------------------------------
+
+    def run(self) -> NoReturn:
+        """Run the script as far as is needed."""
+        from . import overlay
+
+        job = self.job
+        allow = (self.root / ".flor",)
+        emitted = hook.Emitted(self.root, self.build, "replay", self.session.note)
+        hook.install(emitted)
+        overlay.activate(
+            Path(job.scratch), allow=allow, started=job.started, on_stale=self.on_stale
+        )
+        self.session.activate()
+        execute.prepare(self.target)
+        try:
+            execute.run(self.target, emitted)
+        except SystemExit as stop:
+            code = exit_code(stop.code)
+            if code and isinstance(stop.code, str):
+                print(stop.code, file=sys.stderr)
+            why = f"the script ended with exit code {code}" if code else ""
+        except BaseException as error:
+            tracebacks.show(error)
+            why = f"the script raised {type(error).__name__}: {first_line(error)}"
+        else:
+            why = ""
+        for state in reversed(self.session.stack[1:]):
+            self.session.close(state)
+        self.finish(why, script_ended=True)
+
+    def finish(self, why: str, script_ended: bool = False) -> NoReturn:
+        """Write the answer and end the process at once."""
+        answer = self.answer
+        try:
+            self.session.deactivate()
+            done = self.schedule.done()
+            answer.state, answer.why = "done", why
+            missed = len(self.schedule.wanted) - len(done)
+            if script_ended and missed:
+                first = sorted(self.schedule.wanted - set(done))[0]
+                if why and self.job.status == "finished":
+                    answer.state = "failed"
+                else:
+                    place = ", ".join(f"{loop} #{index}" for loop, index in first)
+                    replayed = f"not reached ({why})" if why else "not reached"
+                    self.sink.differs(first, place, "iteration", "reached", replayed)
+            elif script_ended and why and self.job.status == "finished":
+                answer.state = "failed"
+            answer.done = done
+            answer.outside_done = script_ended or not self.schedule.to_the_end
+            self._leave(answer, EXIT_ANSWERED)
+        except BaseException as error:
+            answer.state, answer.why = "failed", f"{type(error).__name__}: {error}"
+            self._leave(answer, EXIT_ANSWERED)
+
+    def restart(self, why: str, ban: Path | None, no_jumps: bool = False) -> NoReturn:
+        """Ask the parent for a new process, without the checkpoint `ban`, or without any."""
+        self.answer.state, self.answer.why = "restart", why
+        self.answer.ban = sorted({*self.heads.banned, *([ban.name] if ban else [])})
+        self.answer.no_jumps = no_jumps or ban is None
+        self._leave(self.answer, RESTART)
+
+    def _leave(self, answer: Answer, code: int) -> NoReturn:
+        try:
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(Exception):
+                    stream.flush()
+            if not self.writer.flush(60.0) or self.writer.error:
+                answer.state = "failed"
+                answer.why = f"values could not be stored: {self.writer.error or 'too slow'}"
+            self.writer.close(60.0)
+            answer.divergences = self.sink.divergences
+            answer.divergence_count = self.sink.count
+            answer.compared = self.sink.compared
+            answer.stored = self.sink.stored
+            answer.executed = self.sink.executed
+            answer.jumps = self.heads.jumped
+            answer.notes = self.session.notes
+            answer.write(Path(self.job.answer))
+        finally:
+            os._exit(code)
+
+    def on_stale(self, path: str) -> None:
+        """The script reads a file that was changed after the recorded run began.
+
+        Perhaps the run itself wrote it, in iterations that were jumped over: then only a replay
+        from the start is right.
+        """
+        if path.endswith(IGNORED_SUFFIXES) or under(path, sys.prefix, sys.base_prefix):
+            return
+        if under(path, "/proc", "/sys", "/dev", os.path.join(self.job.root, ".flor")):
+            return
+        if self.heads.jumped:
+            self.restart(f"{path} was written after the run began", None, no_jumps=True)
+        if path not in self.answer.stale:
+            self.answer.stale.append(path)
+
+
+def under(path: str, *folders: str) -> bool:
+    """Whether `path` lies in one of `folders`."""
+    real = os.path.realpath(path)
+    return any(real.startswith(os.path.realpath(folder) + os.sep) for folder in folders)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message."""
+    lines = str(error).splitlines()
+    return lines[0] if lines else ""
+
+
+def main(argv: list[str]) -> int:
+    """Entry of the process."""
+    hashseed.hide(os.environ)
+    job = Job.read(Path(argv[0]))
+    try:
+        worker: Any = Worker(job)
+    except Exception as error:
+        Answer("failed", f"{type(error).__name__}: {first_line(error)}").write(Path(job.answer))
+        return 1
+    worker.run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

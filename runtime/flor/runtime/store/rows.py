@@ -1,0 +1,75 @@
+"""What `Store` hands out: one frozen dataclass per kind of row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .positions import Position
+
+Coordinates = tuple[tuple[str, int, Any], ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recorded run.  `started` and `ended` are UTC text, sortable."""
+
+    run: int
+    script: str | None = None
+    argv: tuple[str, ...] = ()
+    args: dict[str, Any] = field(default_factory=dict)
+    started: str | None = None
+    ended: str | None = None
+    status: str | None = None
+    exit_code: int | None = None
+    version: str | None = None
+    branch: str | None = None
+    commit_sha: str | None = None
+    dirty: bool | None = None
+    dirty_diff: str | None = None
+    cwd: str | None = None
+    host: str | None = None
+    pid: int | None = None
+    python: str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    packages: dict[str, str] = field(default_factory=dict)
+    budget: float | None = None
+    dropped: int = 0
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One logged value.  `source` is "record" or "replay", `time` seconds since the epoch."""
+
+    name: str
+    position: Position
+    ordinal: int
+    value: Any
+    source: str
+    stmt: str | None
+    time: float
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One iteration of an instrumented loop."""
+
+    position: Position
+    coordinates: Coordinates
+    time: float | None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One published checkpoint, taken at the head of the iteration `position` of `loop`."""
+
+    loop: str
+    position: Position
+    coordinates: Coordinates
+    file: str
+    nbytes: int
+    stored: int
+    persist_s: float
+    checksum: str
+    time: float
