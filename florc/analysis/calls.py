@@ -52,10 +52,29 @@ class Calls(Expressions):
         return self.invoke(callee, args, kwargs, rest, node, shown)
 
     def _callee(self, func: ast.expr) -> set[Obj]:
-        if isinstance(func, ast.Attribute):
-            objs = self.value_of(self.evaluate(func.value))
-            return self.attribute(objs, func.attr, func)
-        return self.evaluate(func)
+        if not isinstance(func, ast.Attribute):
+            return self.evaluate(func)
+        found: set[Obj] = set()
+        for obj in self.value_of(self.evaluate(func.value)):
+            found |= self._method_of(obj, func.attr, func)
+        return found
+
+    def _method_of(self, obj: Obj, name: str, node: ast.AST) -> set[Obj]:
+        """What `obj.name` may be when it is called at once."""
+        objs = self._attribute_of(obj, name, node)
+        if obj.kind != "alloc":
+            return objs
+        held = self.heap.contents.get(obj, set()) - self.heap.field(obj, name)
+        if not held & objs:
+            return objs
+        types = obj.cls.libraries() if obj.cls is not None else [obj.type]
+        if any(self.effects.method(t, name) for t in types) and not _by_pattern(
+            [self.effects.method(t, name) for t in types]
+        ):
+            return objs - held  # a method that is known, not something that the object holds
+        if any(self.effects.method(t, "__getattr__") for t in types):
+            return {o for o in objs if o.kind != "libbound"}  # a submodule by its name
+        return objs
 
     def _super(self, node: ast.Call) -> set[Obj]:
         cls = self.function.cls
@@ -572,6 +591,11 @@ def _given(name: str, node: ast.AST, kwargs: Keywords, receiver: set[Obj]) -> bo
         return any(flag.value is True for flag in flags)
 
     return name in kwargs or switched_on(node) or any(switched_on(o.site) for o in receiver)
+
+
+def _by_pattern(effects: list[Effect | None]) -> bool:
+    """Whether all that is known comes from a catch-all pattern."""
+    return all(effect is None or "*" in effect.name for effect in effects)
 
 
 def _literal_name(node: ast.AST) -> str:

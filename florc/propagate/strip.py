@@ -6,11 +6,13 @@ import ast
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Union
 
 from florc.propagate.purity import looks_pure, makes_iterable
 
 GUARDS = frozenset(("no_grad", "inference_mode"))
 REFLECTION = frozenset(("globals", "locals", "vars", "dir", "exec", "eval"))
+_Scope = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef]
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _CONTROL = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
 
@@ -135,10 +137,32 @@ def strip(tree: ast.Module, foreign: frozenset[str], known: frozenset[str]) -> S
     versions import anyway, so that importing them once more has no effect.
     """
     stripper = _Stripper(tree, foreign, known)
-    stripper.scope(tree, "")
+    stripper.find_logs(tree, "")
+    stripper.tree = tree = _Unwrapper(stripper.flor).visit(tree)
+    stripper.scope(tree)
     return Stripped(
         tree, tuple(stripper.logs), frozenset(stripper.flor.all()), frozenset(identifiers(tree))
     )
+
+
+class _Unwrapper(ast.NodeTransformer):
+    """`x = flor.log("name", value)` means `x = value`; statements are left to the stripper."""
+
+    def __init__(self, flor: FlorNames) -> None:
+        self._flor = flor
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr:
+        if not self._flor.is_log(node.value):
+            self.generic_visit(node)
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        plain = self._flor.is_log(node) and len(node.args) == 2 and not node.keywords
+        if plain and isinstance(node.args[0], ast.Constant):
+            value = node.args[1]
+            return node if isinstance(value, ast.Starred) else value
+        return node
 
 
 class _Stripper:
@@ -150,39 +174,42 @@ class _Stripper:
         self.foreign = foreign
         self.known = known
         self.logs: list[Log] = []
+        self.used: set[str] = set()  # mentioned in what was taken out
+        self.numbers: set[str] = set()  # of the scope at hand: only ever set to number literals
         self.reflects = bool(REFLECTION & set(identifiers(tree)))
 
-    def scope(self, owner: ast.Module | ast.stmt, path: str) -> None:
-        """Strip a module, function or class: the scopes in it first, then its own statements."""
-        for inner in list(_inner_scopes(owner)):
-            self.scope(inner, f"{path}.{inner.name}" if path else inner.name)
-        self.logs.extend(self._found(owner, path))
-        helpers = self._helpers(owner)
-        body = getattr(owner, "body")
-        setattr(owner, "body", self._kept(body, helpers))
-
-    def _found(self, owner: ast.AST, path: str) -> Iterator[Log]:
+    def find_logs(self, owner: ast.Module | ast.stmt, path: str) -> None:
+        """Note the log statements of a scope and of those in it."""
         for node in _own_nodes(owner):
-            if self.flor.is_log(node):
+            if isinstance(node, SCOPES):
+                self.find_logs(node, f"{path}.{node.name}" if path else node.name)
+            elif self.flor.is_log(node):
                 assert isinstance(node, ast.Call)
                 first = node.args[0] if node.args else None
-                literal = isinstance(first, ast.Constant) and isinstance(first.value, str)
-                name = first.value if literal and isinstance(first, ast.Constant) else None
+                name = first.value if isinstance(first, ast.Constant) else None
                 text = ast.unparse(node)
-                yield Log(name if isinstance(name, str) else None, node.lineno, path, text)
+                self.logs.append(
+                    Log(name if isinstance(name, str) else None, node.lineno, path, text)
+                )
+
+    def scope(self, owner: ast.Module | _Scope) -> None:
+        """Strip a module, function or class: the scopes in it first, then its own statements."""
+        for node in list(_own_nodes(owner)):
+            if isinstance(node, SCOPES):
+                self.scope(node)
+        self.numbers = _numbers(owner)
+        owner.body = self._kept(owner.body, self._helpers(owner))
 
     # -- names that serve only log statements ------------------------------------------------
 
-    def _helpers(self, owner: ast.Module | ast.stmt) -> frozenset[str]:
+    def _helpers(self, owner: ast.Module | _Scope) -> frozenset[str]:
         """The names of a scope that are mentioned in log statements and their helpers only."""
         if self.reflects or isinstance(owner, ast.ClassDef):
             return frozenset()
-        names = {
-            name
-            for node in _own_nodes(owner)
-            if self._is_log_statement(node)
-            for name in identifiers(node)
-        }
+        names = set(self.used)
+        for node in _own_nodes(owner):
+            if self._is_log_statement(node):
+                names.update(identifiers(node))
         grown = -1
         while grown != len(names):
             grown = len(names)
@@ -195,7 +222,7 @@ class _Stripper:
             names -= {node.arg for node in ast.walk(owner) if isinstance(node, ast.arg)}
         while True:
             helpers = frozenset(names)
-            body = self._kept(getattr(owner, "body"), helpers, change=False)
+            body = self._kept(owner.body, helpers, change=False)
             left = {name for node in body for name in self._left(node, helpers)}
             if not helpers & left:
                 return helpers
@@ -231,6 +258,8 @@ class _Stripper:
         kept = []
         for node in body:
             if self.log_only(node, helpers) or isinstance(node, ast.Pass):
+                if change:
+                    self.used.update(identifiers(node))
                 continue
             kept.append(node)
             if not change or isinstance(node, SCOPES):
@@ -285,6 +314,8 @@ class _Stripper:
         if isinstance(node, (ast.Assign, ast.AnnAssign)):
             annotation = node.annotation if isinstance(node, ast.AnnAssign) else None
             return looks_pure(annotation, self.rebound) and looks_pure(node.value, self.rebound)
+        if isinstance(node, ast.AugAssign):  # in place, so the target must be a number of its own
+            return _binds(node) <= self.numbers and looks_pure(node.value, self.rebound)
         return False
 
 
@@ -293,6 +324,8 @@ def _binds(node: ast.stmt) -> set[str]:
     if isinstance(node, ast.Assign) and all(map(_is_plain_target, node.targets)):
         return {name for target in node.targets for name in identifiers(target)}
     if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+        return {node.target.id}
+    if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
         return {node.target.id}
     if isinstance(node, (ast.Import, ast.ImportFrom)) and not is_flor_import(node):
         starred = any(alias.name == "*" for alias in node.names)
@@ -362,9 +395,23 @@ def _own_nodes(owner: ast.AST) -> Iterator[ast.AST]:
             yield from _own_nodes(child)
 
 
-def _inner_scopes(
-    owner: ast.AST,
-) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+def _numbers(owner: ast.AST) -> set[str]:
+    """Names of a scope that plain assignments set to number literals and to nothing else."""
+    found: set[str] = set()
+    spoiled: set[str] = set()
     for node in _own_nodes(owner):
-        if isinstance(node, SCOPES):
-            yield node
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            literal = isinstance(node.value.value, (int, float))
+            names = {name for target in node.targets for name in identifiers(target)}
+            (found if literal else spoiled).update(names)
+        elif isinstance(node, ast.AugAssign):
+            continue
+        elif isinstance(node, ast.stmt):
+            spoiled.update(
+                child.id
+                for part in ast.iter_child_nodes(node)
+                if not isinstance(part, ast.stmt)
+                for child in ast.walk(part)
+                if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store)
+            )
+    return found - spoiled

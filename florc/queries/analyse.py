@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlglot import exp
 from sqlglot.optimizer.scope import Scope, traverse_scope
@@ -25,7 +26,7 @@ class Scan:
     node: exp.Table
     select: exp.Select
     columns: list[str] = field(default_factory=list)  # canonical names, in order of appearance
-    starred: bool = False
+    starred: tuple[str, ...] = ()  # what `*` stands for here, if there is one
 
     def add(self, column: str) -> None:
         """Note that the query reads `column` here."""
@@ -127,8 +128,8 @@ class _Resolver:
     def _star(self, source: exp.Expression | Scope) -> None:
         scan = self.scans.get(id(source))
         if scan is not None:
-            scan.starred = True
-            for column in self.catalogue.table_columns(scan.table) or ():
+            scan.starred = self.catalogue.table_columns(scan.table) or ()
+            for column in scan.starred:
                 scan.add(column)
 
     def _joins(self, scope: Scope) -> None:
@@ -244,7 +245,7 @@ def _sources(scope: Scope) -> Iterator[tuple[str, exp.Expression | Scope]]:
         yield alias, source
 
 
-def _aliases(select: exp.Expression) -> Iterator[str]:
+def _aliases(select: Any) -> Iterator[str]:
     for projection in select.expressions:
         if isinstance(projection, exp.Alias):
             yield projection.alias

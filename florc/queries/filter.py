@@ -164,7 +164,7 @@ def _is_plain(expression: exp.Expression) -> bool:
         parts = (expression.this, expression.args["low"], expression.args["high"])
         return not expression.args.get("symmetric") and all(map(_is_value, parts))
     if isinstance(expression, exp.In):
-        others = set(key for key, value in expression.args.items() if value)
+        others = {key for key, value in expression.args.items() if value}
         return others <= {"this", "expressions"} and all(
             map(_is_value, (expression.this, *expression.expressions))
         )

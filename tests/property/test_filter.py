@@ -13,11 +13,11 @@ from types import SimpleNamespace
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from florc.plan import LoopPlan, LogStatement, Plan
 from flor.runtime.replay.demand import demand
 from flor.runtime.store.batches import Batch
 from flor.runtime.store.positions import context_at
 from flor.runtime.store.store import Store
+from florc.plan import LogStatement, LoopPlan, Plan
 
 HINDSIGHT = {"h": ("epoch", "step"), "g": ("epoch",), "e": ("epoch", "i"), "z": ()}
 RECORDED = {"loss": ("epoch", "step"), "acc": ("epoch",), "fin": (), "dev": ("epoch", "i")}
@@ -55,6 +55,11 @@ def run_of(random: Random) -> SimpleNamespace:
 
 
 stores = st.integers(0, 2**32 - 1).map(lambda seed: [run_of(r := Random(seed)), run_of(r)])
+
+
+def log(store: Store, run: int, source: int, entries: list) -> None:
+    batch = Batch(store.connection, run, source)
+    batch.write([("log", n, v, context_at(p), f"s:{n}", 0.0) for n, p, v in entries])
 
 
 # A last run that has everything, so that every name can be asked for.

@@ -146,6 +146,8 @@ def make() -> dict[str, Any]:
             np.zeros((0, 3)),
             np.array(["a", "bcd"]),
             np.array([1, "a", None, [2]], dtype=object),
+            np.array([[{}, [1]], [(1,), np.zeros(2)]], dtype=object).T,
+            np.array({"a": [1]}, dtype=object),
             np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
             np.array(["2020-01-01"], dtype="M8[D]"),
             np.asfortranarray(np.arange(6).reshape(2, 3)),
@@ -435,8 +437,7 @@ def test_opaque_things() -> None:
     back = restore(shot, {"box": dict(roots)})["box"]
     assert back["lock"] is lock
     assert back["f"] is function
-    partial = back["p"]
-    assert partial.func is both
+    assert back["p"].func is both
     with pytest.raises(RestoreImpossible) as caught:
         restore(shot, {})
     assert "\n" not in str(caught.value)

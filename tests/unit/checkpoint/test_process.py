@@ -50,10 +50,14 @@ class Ema:
 
 class Trainer:
     def __init__(self):
-        self.model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Dropout(0.2), nn.Linear(8, 2))
-        nn.utils.weight_norm(self.model[0])
+        self.model = nn.Sequential(
+            nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Dropout(0.2), nn.Linear(8, 2)
+        )
+        self.normed = nn.utils.weight_norm(nn.Linear(6, 6))
         self.model[3].register_forward_hook(lambda *a: None)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), 0.01)
+        self.optimizer = torch.optim.AdamW(
+            [{"params": self.model.parameters()}, {"params": self.normed.parameters(), "lr": 0.1}]
+        )
         self.scheduler = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, 0.1, total_steps=99)
         self.ema = Ema(self.model)
         self.swa = torch.optim.swa_utils.AveragedModel(self.model)
@@ -72,7 +76,7 @@ class Trainer:
         batch = random.choices(self.replay, k=8)
         x = torch.from_numpy(np.stack([b.obs for b in batch]))
         y = torch.tensor([b.action for b in batch])
-        loss = nn.functional.cross_entropy(self.model(x), y)
+        loss = nn.functional.cross_entropy(self.model(self.normed(x)), y)
         self.optimizer.zero_grad(); loss.backward(); self.optimizer.step(); self.scheduler.step()
         self.ema.update(self.model)
         self.swa.update_parameters(self.model)
@@ -80,8 +84,9 @@ class Trainer:
             self.stats.best, self.target = loss.item(), copy.deepcopy(self.model)
         self.stats.losses.append(loss.item())
         with torch.no_grad():
-            probe = self.swa.eval()(x).sum() + self.ema.module.eval()(x).sum() + self.target.eval()(x).sum()
-        return loss.item(), reward, float(probe)
+            nets = (self.swa, self.ema.module, self.target)
+            probe = [float(net.eval()(x).sum()) for net in nets]
+        return loss.item(), reward, probe
 
 trainer, env = Trainer(), Env()
 folder = Path(sys.argv[2])

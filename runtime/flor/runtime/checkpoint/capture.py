@@ -201,8 +201,8 @@ class _Walk:
         return (self.edges(obj if type(obj) is tuple else tuple.__getitem__(obj, slice(None))),)
 
     def _deque(self, index: int, obj: Any, info: TypeInfo) -> Any:
-        items = collections.deque.__iter__(obj)
-        return (self.edges(items), collections.deque.maxlen.__get__(obj))
+        base: Any = collections.deque
+        return (self.edges(base.__iter__(obj)), base.maxlen.__get__(obj))
 
     def _dict(self, index: int, obj: Any, info: TypeInfo) -> Any:
         base: Any = info.solid
@@ -220,7 +220,8 @@ class _Walk:
         return (pairs, factory)
 
     def _set(self, index: int, obj: Any, info: TypeInfo) -> Any:
-        return (self.edges(info.solid.__iter__(obj)),)
+        base: Any = info.solid
+        return (self.edges(base.__iter__(obj)),)
 
     _frozenset = _set
 
@@ -241,7 +242,8 @@ class _Walk:
         return base.__pos__(obj)
 
     def _exception(self, index: int, obj: Any, info: TypeInfo) -> Any:
-        return (self.edges(BaseException.args.__get__(obj)),)
+        base: Any = BaseException
+        return (self.edges(base.args.__get__(obj)),)
 
     def _enum(self, index: int, obj: Any, info: TypeInfo) -> Any:
         name = _get_dict(obj, "__dict__").get("_name_")
@@ -346,8 +348,8 @@ class _Walk:
     # -- random number generators --------------------------------------------------------------
 
     def _pyrandom(self, index: int, obj: Any, info: TypeInfo) -> Any:
-        version_words = random.Random.__mro__[1].getstate(obj)
-        return pack_python((0, version_words, None))[1]
+        base: Any = random.Random.__mro__[1]
+        return pack_python((0, base.getstate(obj), None))[1]
 
     def _torchgen(self, index: int, obj: Any, info: TypeInfo) -> Any:
         return (str(obj.device), tensor_bytes(obj.get_state().contiguous()))

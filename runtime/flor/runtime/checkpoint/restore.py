@@ -201,10 +201,11 @@ class _Restore:
 
     def _deque(self, index: int, payload: Any, live: Any) -> Any:
         usable = live is not MISSING and self.pairs.in_place[index]
-        if usable and collections.deque.maxlen.__get__(live) == payload[1]:
+        base: Any = collections.deque
+        if usable and base.maxlen.__get__(live) == payload[1]:
             return live
-        fresh = collections.deque.__new__(self.find_class(index))
-        collections.deque.__init__(fresh, (), payload[1])
+        fresh = base.__new__(self.find_class(index))
+        base.__init__(fresh, (), payload[1])
         return fresh
 
     def _bytearray(self, index: int, payload: Any, live: Any) -> Any:
@@ -487,11 +488,11 @@ class _Restore:
                 type.__setattr__(obj, name, value)
 
     def _fill_objarray(self, payload: Any, obj: Any, live: bool) -> None:
-        flat = obj.reshape(-1)
-        for i, item in enumerate(self.values(payload[0])):
-            flat[i] = item
-        if flat.base is None and flat is not obj:  # the reshape was a copy
-            for where, item in zip(_indices(obj.shape), flat, strict=True):
+        numpy = importlib.import_module("numpy")
+        for where, item in zip(numpy.ndindex(*obj.shape), self.values(payload[0]), strict=True):
+            if where == ():
+                obj.fill(item)  # assigning a list would spread it
+            else:
                 obj[where] = item
 
     def _fill_tensor(self, payload: TensorData, obj: Any, live: bool) -> None:
@@ -509,7 +510,8 @@ class _Restore:
 
     def _fill_pyrandom(self, payload: Any, obj: Any, live: bool) -> None:
         words = unpack_python((0, payload, None))[1]
-        random.Random.__mro__[1].setstate(obj, words)
+        base: Any = random.Random.__mro__[1]
+        base.setstate(obj, words)
 
     def _fill_torchgen(self, payload: Any, obj: Any, live: bool) -> None:
         obj.set_state(byte_tensor(payload[1]))
@@ -586,10 +588,6 @@ def _all_classes() -> list[type]:
                 seen.add(cls)
                 stack.append(cls)
     return list(seen)
-
-
-def _indices(shape: Any) -> Any:
-    return importlib.import_module("numpy").ndindex(*shape)
 
 
 def _finished() -> Any:

@@ -390,8 +390,10 @@ def load(file: Path) -> Snapshot:
 
 def _load(file: Path) -> Snapshot:
     main, head = _open(file)
-    _, _, algorithm, at, size, data_at, _ = head
+    _, _, algorithm, at, size, data_at, data_size = head
     if at != _HEAD_SIZE or at + size > main.capacity:
+        raise CheckpointCorrupt(f"checkpoint {file.name}: truncated")
+    if data_size and data_at + data_size > main.capacity:
         raise CheckpointCorrupt(f"checkpoint {file.name}: truncated")
     manifest = main.view[at : at + size]
     if _digest(algorithm, main.view[: _HEAD.size], manifest) != bytes(

@@ -220,6 +220,8 @@ class ReplayHeads:
                 return f"{member.path} was not needed then, but is now"
         for path, why in snapshot.missing:
             return f"{path} was not saved ({why})"
+        if snapshot.meta.get("skip_grads") and not plan.dead_grads:
+            return "gradients were not saved, but are needed now"
         seen = snapshot.meta.get(ITERATOR) or {}
         if seen.get("unrestorable"):
             return str(seen["unrestorable"])
@@ -252,7 +254,7 @@ class ReplayHeads:
             if bool(recorded.meta.get(EXHAUSTED)) is not at_end:
                 return
             roots = {path: paths.resolve(path, frame) for path in recorded.roots}
-            live = capture(roots, skip_grads=plan.dead_grads)
+            live = capture(roots, skip_grads=bool(recorded.meta.get("skip_grads")))
             found = differences(recorded, live)
             live.release()
         except CheckpointCorrupt as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.tokens import TokenType
+from sqlglot.tokens import TokenType  # type: ignore[attr-defined]
 
 from florc.queries import Analysis, Scan, fold
 
@@ -38,8 +38,8 @@ class Companions:
 
     outputs: list[int] = field(default_factory=list)
     sources: list[tuple[Scan, str]] = field(default_factory=list)
-    star: exp.Star | None = None  # to be replaced by the explicit columns of `star_scan`
-    star_scan: Scan | None = None
+    # Each `*` or `t.*`, to be replaced by the columns it stands for.
+    stars: list[tuple[exp.Expression, list[tuple[Scan, str]]]] = field(default_factory=list)
 
     def columns(self, scan: Scan) -> list[str]:
         """The columns of `scan` that need hidden companions."""
@@ -54,7 +54,8 @@ class Companions:
 def companions(analysis: Analysis, typed: Callable[[str], bool]) -> Companions:
     """Find the outputs that are a logged value, a coordinate or an argument as it is.
 
-    `typed` tells whether a column of `logs` has values that need it.  Only in a plain outermost SELECT: after DISTINCT, GROUP BY or UNION a value is SQLite's own.
+    `typed` tells whether a column of `logs` has values that need it.  Only in a plain outermost
+    SELECT: after DISTINCT, GROUP BY or UNION a value is SQLite's own.
     """
     result = Companions()
     select = analysis.tree
@@ -64,24 +65,29 @@ def companions(analysis: Analysis, typed: Callable[[str], bool]) -> Companions:
         return result
     if any(_aggregates(projection) for projection in select.expressions):
         return result
+    joins = select.args.get("joins") or ()
+    merged = any(join.method == "NATURAL" or join.args.get("using") for join in joins)
+    here = [scan for scan in analysis.scans if scan.select is select]
     output = 0
     for projection in select.expressions:
         star = projection.this if isinstance(projection, exp.Column) else projection
-        if isinstance(star, exp.Star):
-            scans = [scan for scan in analysis.scans if scan.select is select]
-            if len(select.expressions) > 1 or select.args.get("joins") or len(scans) != 1:
-                return Companions()  # no telling how many columns it stands for
-            if star is projection and star.args.get("except_") is None:
-                result.star, result.star_scan = star, scans[0]
-                for i, column in enumerate(scans[0].columns):
-                    if _is_value(typed, scans[0], column):
-                        result.add(i, scans[0], column)
-            return result
-        reference = analysis.reference(projection.unalias())
-        if reference is not None and reference.scan.select is select:
-            if _is_value(typed, reference.scan, reference.column):
-                result.add(output, reference.scan, reference.column)
-        output += 1
+        if not isinstance(star, exp.Star):
+            reference = analysis.reference(projection.unalias())
+            if reference is not None and reference.scan.select is select:
+                if _is_value(typed, reference.scan, reference.column):
+                    result.add(output, reference.scan, reference.column)
+            output += 1
+            continue
+        table = fold(projection.table) if isinstance(projection, exp.Column) else None
+        scans = [scan for scan in here if table is None or fold(scan.alias) == table]
+        if (table is None and (merged or len(here) != len(joins) + 1)) or len(scans) < 1:
+            return Companions()  # no telling how many columns it stands for
+        listing = [(scan, column) for scan in scans for column in scan.starred]
+        result.stars.append((projection, listing))
+        for scan, column in listing:
+            if _is_value(typed, scan, column):
+                result.add(output, scan, column)
+            output += 1
     return result
 
 
@@ -119,12 +125,12 @@ def rewrite(analysis: Analysis, views: Mapping[int, str], hidden: Companions) ->
                 text += f" AS {quoted(identifier.name)}"
             renamed[identifier.meta["start"], identifier.meta["end"] + 1] = text
     changes.extend((start, end, text) for (start, end), text in renamed.items())
-    if hidden.star is not None and hidden.star_scan is not None:
-        view = names[id(hidden.star_scan)]
-        listing = ", ".join(
-            f"{quoted(view[column])} AS {quoted(column)}" for column in hidden.star_scan.columns
+    for star, listing in hidden.stars:
+        text = ", ".join(
+            f"{quoted(scan.alias)}.{quoted(names[id(scan)][column])} AS {quoted(column)}"
+            for scan, column in listing
         )
-        changes.append((hidden.star.meta["start"], hidden.star.meta["end"] + 1, listing))
+        changes.append((*_extent(star), text))
     if hidden.sources:
         place = _end_of_projections(analysis.sql)
         text = "".join(
@@ -134,6 +140,13 @@ def rewrite(analysis: Analysis, views: Mapping[int, str], hidden: Companions) ->
         )
         changes.append((place, place, text + " "))
     return _apply(analysis.sql, changes)
+
+
+def _extent(star: exp.Expression) -> tuple[int, int]:
+    """Where `*` or `t.*` begins and ends (exclusive) in the text."""
+    if isinstance(star, exp.Column):
+        return star.args["table"].meta["start"], star.this.meta["end"] + 1
+    return star.meta["start"], star.meta["end"] + 1
 
 
 def _end_of_projections(sql: str) -> int:

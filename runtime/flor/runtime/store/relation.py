@@ -13,7 +13,8 @@ from typing import Any
 from florc.queries import Catalogue, QueryError, Scan, analyse
 
 from . import edits
-from .pivot import Pivot, quoted
+from .edits import quoted
+from .pivot import Pivot
 from .tables import PLAIN_TABLES, TABLES, table_view
 from .values import NONE, decode, decode_array, is_array
 
@@ -35,7 +36,7 @@ def catalogue(connection: sqlite3.Connection, declared: Sequence[Declaration] = 
     arguments = connection.execute(
         "SELECT name FROM arguments GROUP BY name ORDER BY min(run), name"
     )
-    tables = {name: fixed for name, fixed in PLAIN_TABLES.items()}
+    tables = dict(PLAIN_TABLES)
     for name, fixed in TABLES.items():
         extra = (loop for loop in loop_names if loop not in fixed)
         tables[name] = (*fixed, *extra)

@@ -338,7 +338,7 @@ class Store:
 
     def dataframe(self, query: str) -> Any:
         """The answer as a pandas DataFrame.  Raises ImportError without pandas."""
-        import pandas
+        import pandas  # type: ignore[import-untyped]
 
         columns, rows = self.sql(query)
         return pandas.DataFrame.from_records(rows, columns=columns)

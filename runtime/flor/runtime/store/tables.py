@@ -1,4 +1,4 @@
-"""The other tables of a query: `runs`, `records`, `iterations`, `loops`, `checkpoints`, …
+"""The other tables of a query: `runs`, `records`, `iterations`, `loops` and the like.
 
 `records`, `iterations` and `loops` have a column for each loop too; it is NULL in a row that is
 outside of that loop.

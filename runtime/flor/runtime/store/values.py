@@ -80,9 +80,12 @@ def _freeze(value: Any) -> Any:
         return _jsonable(value)
     if isinstance(value, bool):
         return bool(value)
-    for base in (int, float, str, bytes):
-        if isinstance(value, base):
-            return base(value) if base is not str else str.__str__(value)
+    if isinstance(value, str):  # a subclass, e.g. an enum's member: its plain value
+        return str.__str__(value)
+    if isinstance(value, (int, float)):
+        return int(value) if isinstance(value, int) else float(value)
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value)
     return Text(repr(value))
 
 
@@ -206,7 +209,7 @@ def decode(kind: int, value: Any, exact: Any = None) -> Any:
     """The Python value that `encode` was given."""
     if kind == FLOAT:
         return float(value)
-    if kind == INT or kind == NONE or kind == BYTES:
+    if kind in (INT, NONE, BYTES):
         return value
     if kind == BOOL:
         return bool(value)

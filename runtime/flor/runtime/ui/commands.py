@@ -131,7 +131,7 @@ def show(args: argparse.Namespace) -> int:
         "pid": run.pid,
         "python": run.python,
         "budget": run.budget,
-        "loops": {loop: total for loop, total in loops},
+        "loops": dict(loops),
         "logged": {name: total for name, total, _ in names},
         "replayed only": [name for name, _, replayed in names if replayed],
         "checkpoints": count,
