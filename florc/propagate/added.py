@@ -9,6 +9,7 @@ nothing but log statements uses, comments, formatting and docstrings.  Statement
 from __future__ import annotations
 
 import ast
+import copy
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -79,8 +80,8 @@ def compare(
         for path in changed:
             foreign = frozenset(n for other in mentions if other != path for n in mentions[other])
             before, after = _strip_both(path, *trees[path], foreign)
-            _check_bindings(path, before, after)
             _compare_blocks(path, before.tree.body, after.tree.body, 1)
+            _check_bindings(path, before, after)
             added += _only(path, after.logs, before.logs)
             removed += _only(path, before.logs, after.logs)
         for path in new:
@@ -142,7 +143,9 @@ def _strip_both(
         for tree in (old, new):
             _drop_constants(tree)
     known = frozenset(_packages(old) & _packages(new))
-    return strip(old, foreign, known), strip(new, foreign, known)
+    seeds = strip(copy.deepcopy(old), foreign, known).used
+    seeds |= strip(copy.deepcopy(new), foreign, known).used
+    return strip(old, foreign, known, seeds), strip(new, foreign, known, seeds)
 
 
 def _words(tree: ast.Module) -> set[str]:
@@ -150,7 +153,7 @@ def _words(tree: ast.Module) -> set[str]:
 
 
 def _packages(tree: ast.Module) -> set[str]:
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name.partition(".")[0] for alias in node.names)

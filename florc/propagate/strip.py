@@ -6,14 +6,14 @@ import ast
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Union
 
 from florc.propagate.purity import looks_pure, makes_iterable
 
 GUARDS = frozenset(("no_grad", "inference_mode"))
 REFLECTION = frozenset(("globals", "locals", "vars", "dir", "exec", "eval"))
-_Scope = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef]
+_Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_NAMED = (*SCOPES, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
 _CONTROL = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
 
 
@@ -62,6 +62,7 @@ class Stripped:
     logs: tuple[Log, ...]
     names: frozenset[str]  # bound by imports from flor
     mentioned: frozenset[str]  # every identifier left
+    used: frozenset[str]  # every identifier in what was taken out
 
 
 def is_flor_import(node: ast.stmt) -> bool:
@@ -103,9 +104,7 @@ def identifiers(node: ast.AST) -> Iterator[str]:
             yield from child.names
         elif isinstance(child, ast.alias):
             yield child.asname or child.name.partition(".")[0]
-        elif isinstance(child, SCOPES):
-            yield child.name
-        elif isinstance(child, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and child.name:
+        elif isinstance(child, _NAMED) and child.name:
             yield child.name
         elif isinstance(child, ast.MatchMapping) and child.rest:
             yield child.rest
@@ -123,25 +122,33 @@ def bound_names(tree: ast.AST) -> frozenset[str]:
             found.update(identifiers(node))
         elif isinstance(node, ast.arg):
             found.add(node.arg)
-        elif isinstance(node, SCOPES):
-            found.add(node.name)
-        elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
+        elif isinstance(node, _NAMED) and node.name:
             found.add(node.name)
     return frozenset(found)
 
 
-def strip(tree: ast.Module, foreign: frozenset[str], known: frozenset[str]) -> Stripped:
+def strip(
+    tree: ast.Module,
+    foreign: frozenset[str],
+    known: frozenset[str],
+    seeds: frozenset[str] = frozenset(),
+) -> Stripped:
     """Take log statements out of `tree`, which is changed.
 
     `foreign`: names that other modules may use from this one; `known`: packages that both
-    versions import anyway, so that importing them once more has no effect.
+    versions import anyway, so that importing them once more has no effect; `seeds`: names that
+    log statements of the *other* version use, and so may be helpers here too.
     """
-    stripper = _Stripper(tree, foreign, known)
+    stripper = _Stripper(tree, foreign, known, seeds)
     stripper.find_logs(tree, "")
-    stripper.tree = tree = _Unwrapper(stripper.flor).visit(tree)
+    tree = _Unwrapper(stripper.flor).visit(tree)
     stripper.scope(tree)
     return Stripped(
-        tree, tuple(stripper.logs), frozenset(stripper.flor.all()), frozenset(identifiers(tree))
+        tree,
+        tuple(stripper.logs),
+        frozenset(stripper.flor.all()),
+        frozenset(identifiers(tree)),
+        frozenset(stripper.used),
     )
 
 
@@ -168,13 +175,19 @@ class _Unwrapper(ast.NodeTransformer):
 class _Stripper:
     """The state of stripping one module: scopes are done from the inside out."""
 
-    def __init__(self, tree: ast.Module, foreign: frozenset[str], known: frozenset[str]) -> None:
+    def __init__(
+        self,
+        tree: ast.Module,
+        foreign: frozenset[str],
+        known: frozenset[str],
+        seeds: frozenset[str],
+    ) -> None:
         self.flor = flor_names(tree)
         self.rebound = bound_names(tree)
         self.foreign = foreign
         self.known = known
         self.logs: list[Log] = []
-        self.used: set[str] = set()  # mentioned in what was taken out
+        self.used: set[str] = set(seeds)  # mentioned in what was taken out
         self.numbers: set[str] = set()  # of the scope at hand: only ever set to number literals
         self.reflects = bool(REFLECTION & set(identifiers(tree)))
 
@@ -277,7 +290,7 @@ class _Stripper:
         if isinstance(node, ast.With):
             return all(map(_is_guard, node.items)) and self._block(node, helpers)
         if isinstance(node, ast.For):
-            bound = {name for name in identifiers(node.target)}
+            bound = set(identifiers(node.target))
             return (
                 bound <= helpers
                 and _is_plain_target(node.target)

@@ -1,5 +1,6 @@
 """The overlay with the standard library: what scripts do with files, seen and not done."""
 
+# ruff: noqa: E501  (scripts and cases are data)
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,6 @@
 """Libraries under the overlay, those too whose native code opens files by name."""
 
+# ruff: noqa: E501  (scripts and cases are data)
 from __future__ import annotations
 
 import subprocess
@@ -18,7 +19,11 @@ def project(tmp_path: Path) -> Project:
 def test_numpy(project: Project) -> None:
     pytest.importorskip("numpy")
     subprocess.run(
-        [sys.executable, "-c", "import numpy as np; np.save('base.npy', np.arange(6)); np.arange(6).tofile('raw.bin')"],
+        [
+            sys.executable,
+            "-c",
+            "import numpy as np; np.save('base.npy', np.arange(6)); np.arange(6).tofile('raw.bin')",
+        ],
         cwd=project.root,
         check=True,
     )

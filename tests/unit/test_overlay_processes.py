@@ -1,5 +1,6 @@
 """Child processes of a script under the overlay: shielded, read-only, or refused."""
 
+# ruff: noqa: E501  (scripts and cases are data)
 from __future__ import annotations
 
 from pathlib import Path

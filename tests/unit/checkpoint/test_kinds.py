@@ -594,3 +594,33 @@ def test_data_loader_keeps_its_data_set() -> None:
     restore(shot, {"loader": loader})
     assert loader.dataset is data
     assert [b[0].tolist() for b in loader] == expected
+
+
+def test_shuffled_lists_do_not_damage_what_shares_their_elements() -> None:
+    arrays = [np.full(2, float(i)) for i in range(5)]
+    rows = [{"id": i, "x": torch.full((2,), float(i))} for i in range(5)]
+    pairs = [(np.full(3, float(i)), i) for i in range(5)]
+    constant = (list(arrays), list(rows), list(pairs))
+    roots = {"arrays": arrays, "rows": rows, "pairs": pairs}
+    for items in roots.values():
+        random.Random(1).shuffle(items)
+    order = [[id(x) for x in items] for items in roots.values()]
+    shot = capture(roots)
+    for items in roots.values():
+        random.Random(2).shuffle(items)
+    restore(shot, roots)
+    assert [[id(x) for x in items] for items in roots.values()] == order
+    assert [a[0] for a in constant[0]] == list(range(5))
+    assert [(r["id"], r["x"][0].item()) for r in constant[1]] == [(i, i) for i in range(5)]
+    assert [p[0][0] for p in constant[2]] == list(range(5))
+
+
+def test_list_of_weights_is_restored_in_place() -> None:
+    weights = [np.zeros(3), np.ones(2), torch.zeros(2)]
+    same = list(weights)
+    shot = capture({"weights": weights})
+    for i, w in enumerate(weights):
+        w += i + 3
+    restore(shot, {"weights": weights})
+    assert all(a is b for a, b in zip(weights, same, strict=True))
+    assert [float(w.sum()) for w in same] == [0.0, 2.0, 0.0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .elements import saved_bytes
 from .graph import ArrayData, Edge, Snapshot, TensorData, children
 from .kinds import MODULE_HOOKS
 
@@ -121,7 +122,7 @@ def _memory_difference(a: Snapshot, left: Any, b: Snapshot, right: Any) -> str |
     what = _describe(left)
     if (left.dtype, left.shape) != (right.dtype, right.shape):
         return f"differs ({what} != {_describe(right)})"
-    same = _bytes(a, left) == _bytes(b, right)
+    same = saved_bytes(a, left) == saved_bytes(b, right)
     if isinstance(left, TensorData) and left.requires_grad != right.requires_grad:
         return f"differs in requires_grad ({what})"
     return None if same else f"differs ({what})"
@@ -131,43 +132,6 @@ def _describe(data: TensorData | ArrayData) -> str:
     kind = "tensor" if isinstance(data, TensorData) else "array"
     dtype = data.dtype if isinstance(data.dtype, str) else "structured"
     return f"{kind} {dtype} {list(data.shape)}"
-
-
-def _bytes(snapshot: Snapshot, data: TensorData | ArrayData) -> Any:
-    """The elements' bytes in index order."""
-    if data.region < 0:
-        return b""
-    if isinstance(data, TensorData):
-        count = 1
-        for size in data.shape:
-            count *= size
-        itemsize = _itemsize(data)
-        strides = tuple(s * itemsize for s in data.stride)
-    else:
-        itemsize, strides = _itemsize(data), data.strides
-    view = snapshot.region_view(data.region)
-    expected = itemsize
-    for size, stride in zip(reversed(data.shape), reversed(strides), strict=True):
-        if size != 1 and stride != expected:
-            return _gather(view, data.offset, data.shape, strides, itemsize)
-        expected *= size
-    return view[data.offset : data.offset + expected]
-
-
-def _gather(view: Any, offset: int, shape: Any, strides: Any, itemsize: int) -> bytes:
-    import importlib
-
-    numpy = importlib.import_module("numpy")
-    array = numpy.ndarray((*shape, itemsize), "u1", view, offset, (*strides, 1))
-    return bytes(array.tobytes())
-
-
-def _itemsize(data: TensorData | ArrayData) -> int:
-    from .regions import _numpy_dtype, _torch_dtype
-
-    if isinstance(data, TensorData):
-        return int(_torch_dtype(data.dtype).itemsize)
-    return int(_numpy_dtype(data.dtype).itemsize)
 
 
 def _rng_differences(a: Snapshot, b: Snapshot) -> list[str]:

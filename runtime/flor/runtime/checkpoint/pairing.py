@@ -15,6 +15,7 @@ from typing import Any
 
 from .graph import ATOMS, Edge, Node, Snapshot
 from .kinds import MODULE_HOOKS, TypeInfo, describe, type_name
+from .ordering import match_elements
 from .paths import MISSING
 
 UNSHARED = frozenset(
@@ -115,11 +116,7 @@ class Pairs:
             pair(index, payload, live, mode)
 
     def _list(self, index: int, payload: Any, live: Any, mode: bool) -> None:
-        # A list that grew or shrank is a history: its elements may be shared with constant data.
-        same = list.__len__(live) == len(payload[0])
-        for edge, item in zip(payload[0], list.__iter__(live), strict=False):
-            if type(edge) is tuple:
-                self.push(edge, item, mode and (same or not self._value_like(edge)))
+        self._sequence(payload[0], list.__getitem__(live, slice(None)), mode)
 
     def _tuple(self, index: int, payload: Any, live: Any, mode: bool) -> None:
         if len(live) == len(payload[0]):
@@ -127,8 +124,19 @@ class Pairs:
                 self.push(edge, item, mode)
 
     def _deque(self, index: int, payload: Any, live: Any, mode: bool) -> None:
-        for edge, item in zip(payload[0], collections.deque.__iter__(live), strict=False):
-            self.push(edge, item, False)  # a queue: position says nothing about identity
+        self._sequence(payload[0], list(collections.deque.__iter__(live)), False)
+
+    def _sequence(self, edges: Any, items: list[Any], mode: bool) -> None:
+        """Elements by content, then by place.  In a list that was reordered or has another
+        length, what changed is not written to: it may be shared with constant data.
+        """
+        if not any(type(edge) is tuple for edge in edges):
+            return
+        places, moved = match_elements(self.snapshot, edges, items)
+        same = len(items) == len(edges) and not moved
+        for edge, place in zip(edges, places, strict=True):
+            if type(edge) is tuple and place is not None:
+                self.push(edge, items[place], mode and (same or not self._value_like(edge)))
 
     def _value_like(self, edge: Edge) -> bool:
         return self.snapshot.nodes[edge[0]][0] in _VALUE_LIKE

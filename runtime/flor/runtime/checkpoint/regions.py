@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import bisect
 import ctypes
-import pickle
 import sys
 from collections.abc import Collection
 from typing import Any
 
+from .elements import numpy_dtype, saved_bytes, torch_dtype
 from .errors import RestoreImpossible
 from .graph import ArrayData, Snapshot, TensorData
 from .memory import array_bounds, device_bytes, tensor_span
@@ -63,7 +63,24 @@ class Regions:
         fits = _tensor_fits if isinstance(data, TensorData) else _array_fits
         return live if fits(live, data) else MISSING
 
+    def _unchanged(self, index: int) -> bool:
+        """Whether the paired object that must not be written to holds the saved bytes already."""
+        live, data = self.pairs.live[index], self._data(index)
+        if live is MISSING or self.pairs.in_place[index]:
+            return False
+        if isinstance(data, TensorData):
+            if not _tensor_fits(live, data) or live.device.type != "cpu":
+                return False
+            span = tensor_span(data.shape, data.stride, torch_dtype(data.dtype).itemsize)
+            return _count(data.shape) * live.element_size() == span and ctypes.string_at(
+                live.data_ptr(), span
+            ) == bytes(saved_bytes(self.snapshot, data))
+        return _array_fits(live, data) and live.tobytes() == bytes(saved_bytes(self.snapshot, data))
+
     def _region(self, region: int, indices: list[int]) -> None:
+        if len(indices) == 1 and self._unchanged(indices[0]):
+            self.objects[indices[0]] = self.pairs.live[indices[0]]
+            return
         size = self.snapshot.regions[region].nbytes
         if len(indices) > 1:
             indices = sorted(indices, key=lambda i: -self._span(i))
@@ -119,17 +136,17 @@ class Regions:
     def _span(self, index: int) -> int:
         data = self.snapshot.nodes[index][2]
         if isinstance(data, TensorData):
-            return tensor_span(data.shape, data.stride, _torch_dtype(data.dtype).itemsize)
-        low, high = array_bounds(0, data.shape, data.strides, _numpy_dtype(data.dtype).itemsize)
+            return tensor_span(data.shape, data.stride, torch_dtype(data.dtype).itemsize)
+        low, high = array_bounds(0, data.shape, data.strides, numpy_dtype(data.dtype).itemsize)
         return high - low
 
     def _dense(self, index: int, size: int) -> bool:
         """Whether the node covers its whole region without gaps."""
         data = self.snapshot.nodes[index][2]
         if isinstance(data, TensorData):
-            itemsize = _torch_dtype(data.dtype).itemsize
+            itemsize = torch_dtype(data.dtype).itemsize
         else:
-            itemsize = _numpy_dtype(data.dtype).itemsize
+            itemsize = numpy_dtype(data.dtype).itemsize
         return _count(data.shape) * itemsize == size and self._span(index) == size
 
     def _deliver(self, index: int, built: Any) -> None:
@@ -174,7 +191,7 @@ class Regions:
         return self._fresh_array(data, memory)
 
     def _fresh_tensor(self, data: TensorData, memory: Any) -> Any:
-        torch, dtype = _torch(), _torch_dtype(data.dtype)
+        torch, dtype = _torch(), torch_dtype(data.dtype)
         if memory is not None:
             if type(memory).__module__ == "numpy":
                 memory = torch.from_numpy(memory)
@@ -193,7 +210,7 @@ class Regions:
         return fresh if data.device == "cpu" else fresh.to(_torch_device(data))
 
     def _fresh_array(self, data: ArrayData, memory: Any) -> Any:
-        numpy, dtype = _numpy(), _numpy_dtype(data.dtype)
+        numpy, dtype = _numpy(), numpy_dtype(data.dtype)
         if data.region < 0:
             return numpy.empty(data.shape, dtype=dtype)
         if memory is not None:
@@ -273,9 +290,10 @@ class Regions:
             memory.copy_(torch.frombuffer(self.snapshot.region_view(region), dtype=torch.uint8))
 
     def _write_tensor(self, data: TensorData, live: Any) -> None:
-        itemsize = _torch_dtype(data.dtype).itemsize
+        itemsize = torch_dtype(data.dtype).itemsize
         span = tensor_span(data.shape, data.stride, itemsize)
-        if live.device.type == "cpu" and _count(data.shape) * itemsize == span:
+        distinct = _count(n for n, step in zip(data.shape, data.stride, strict=True) if step)
+        if live.device.type == "cpu" and distinct * itemsize == span:
             address = self.snapshot.region_address(data.region) + data.offset
             ctypes.memmove(live.data_ptr(), address, span)
             return
@@ -317,7 +335,7 @@ def _array_fits(live: Any, data: ArrayData) -> bool:
         tuple(live.shape) == data.shape
         and tuple(live.strides) == data.strides
         and not live.dtype.hasobject
-        and live.dtype == _numpy_dtype(data.dtype)
+        and live.dtype == numpy_dtype(data.dtype)
         and live.flags.writeable
         and data.writeable
     )
@@ -389,20 +407,12 @@ def _numpy() -> Any:
     return importlib.import_module("numpy")
 
 
-def _torch_dtype(name: str) -> Any:
-    return getattr(_torch(), name)
-
-
 def _torch_device(data: TensorData) -> Any:
     torch = _torch()
     device = torch.device(data.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         return torch.device("cpu")
     return device
-
-
-def _numpy_dtype(name: Any) -> Any:
-    return pickle.loads(name) if isinstance(name, bytes) else _numpy().dtype(name)
 
 
 def _count(shape: Any) -> int:

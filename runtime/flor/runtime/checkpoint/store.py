@@ -248,7 +248,7 @@ class CheckpointWriter:
         return table, own, -(-cursor // PAGE) * PAGE
 
     def _write(self, name: str, size: int, parts: list[tuple[int, Any]], direct: Any) -> None:
-        temporary = self.folder / f".tmp-{self._pid}-{name}"
+        temporary = self.folder / f".tmp-{self._pid}-{name}.partial"
         try:
             fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
             try:

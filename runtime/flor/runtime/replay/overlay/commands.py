@@ -148,6 +148,5 @@ def _was_written(layers: Layers, word: str) -> bool:
     except (OSError, ValueError):
         return False
     return not layers.passes(path) and (
-        layers.hidden(path)
-        or (real.lexists(layers.upper + path) and not layers.is_folder(path))
+        layers.hidden(path) or (real.lexists(layers.upper + path) and not layers.is_folder(path))
     )

@@ -83,24 +83,80 @@ READ_ONLY: dict[str, Command] = {
         # `describe --dirty` writes the index whatever it is told
         refuse=("-c", "--output", "--exec-path=", "--config-env", "--ext-diff", "--dirty"),
     ),
-    "nvidia-smi": Command(plain=False, refuse=("-pm", "-pl", "-mig", "-r", "--gpu-reset", "-ac", "-lgc", "-f", "--filename")),
+    "nvidia-smi": Command(
+        plain=False,
+        refuse=("-pm", "-pl", "-mig", "-r", "--gpu-reset", "-ac", "-lgc", "-f", "--filename"),
+    ),
     "rocm-smi": Command(plain=False, refuse=("--set", "--reset", "--save", "--load")),
     "hostname": _BARE,
     "date": Command(refuse=("-s", "--set")),
     "ldconfig": Command(plain=False, refuse=("-C", "-r", "-n", "-f", "-X", "-N")),
     "sysctl": Command(refuse=("-w", "--write", "-p", "--load", "--system")),
-    **{name: _COMPILER for name in ("gcc", "cc", "g++", "c++", "clang", "clang++", "ld", "nvcc", "ptxas", "as", "collect2")},
-    **{
-        name: _ANY
-        for name in (
-            *("uname", "lscpu", "lspci", "lsb_release", "lsblk", "lsmem", "nproc", "free", "uptime", "arch"),
+    **dict.fromkeys(
+        ("gcc", "cc", "g++", "c++", "clang", "clang++", "ld", "nvcc", "ptxas", "as", "collect2"),
+        _COMPILER,
+    ),
+    **dict.fromkeys(
+        (
+            *(
+                "uname",
+                "lscpu",
+                "lspci",
+                "lsb_release",
+                "lsblk",
+                "lsmem",
+                "nproc",
+                "free",
+                "uptime",
+                "arch",
+            ),
             *("which", "whereis", "id", "whoami", "groups", "tty", "getconf", "locale", "printenv"),
-            *("cat", "head", "tail", "ls", "wc", "du", "df", "stat", "file", "ps", "pgrep", "pwd", "tput", "stty"),
-            *("md5sum", "sha1sum", "sha256sum", "cksum", "b2sum", "basename", "dirname", "realpath", "readlink"),
-            *("grep", "egrep", "fgrep", "cut", "tr", "echo", "printf", "true", "false", "sleep", "test", "seq", "clear"),
+            *(
+                "cat",
+                "head",
+                "tail",
+                "ls",
+                "wc",
+                "du",
+                "df",
+                "stat",
+                "file",
+                "ps",
+                "pgrep",
+                "pwd",
+                "tput",
+                "stty",
+            ),
+            *(
+                "md5sum",
+                "sha1sum",
+                "sha256sum",
+                "cksum",
+                "b2sum",
+                "basename",
+                "dirname",
+                "realpath",
+                "readlink",
+            ),
+            *(
+                "grep",
+                "egrep",
+                "fgrep",
+                "cut",
+                "tr",
+                "echo",
+                "printf",
+                "true",
+                "false",
+                "sleep",
+                "test",
+                "seq",
+                "clear",
+            ),
             *("objdump", "readelf", "nm", "fc-list", "fc-match", "ibstat"),
-        )
-    },
+        ),
+        _ANY,
+    ),
 }
 """Commands that change nothing, by base name."""
 
@@ -173,7 +229,5 @@ NATIVE: tuple[Native, ...] = (
 )
 """Applied when a module of that name has been imported; entries that do not fit are skipped."""
 
-CAPTURED: tuple[tuple[str, str], ...] = (
-    ("numpy.lib._datasource", "_file_openers._file_openers"),
-)
+CAPTURED: tuple[tuple[str, str], ...] = (("numpy.lib._datasource", "_file_openers._file_openers"),)
 """Dictionaries of modules (attribute path) that hold `open` as a value."""

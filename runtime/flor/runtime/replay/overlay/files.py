@@ -58,9 +58,7 @@ def opening(layers: Layers) -> dict[str, Callable[..., Any]]:
         opener: Callable[[Any, int], int] | None = None,
     ) -> Any:
         if isinstance(file, int):
-            return real.open_file(
-                file, mode, buffering, encoding, errors, newline, closefd, opener
-            )
+            return real.open_file(file, mode, buffering, encoding, errors, newline, closefd, opener)
 
         def inside(path: Any, flags: int) -> int:
             # The stream keeps the user's spelling as its name; the descriptor is ours.
@@ -73,14 +71,10 @@ def opening(layers: Layers) -> dict[str, Callable[..., Any]]:
                 vouched.depth += 1
 
         if not isinstance(mode, str) or _plain_read(layers, file, mode, opener):
-            return real.open_file(
-                file, mode, buffering, encoding, errors, newline, closefd, opener
-            )
+            return real.open_file(file, mode, buffering, encoding, errors, newline, closefd, opener)
         vouched.depth = getattr(vouched, "depth", 0) + 1
         try:
-            return real.open_file(
-                file, mode, buffering, encoding, errors, newline, closefd, inside
-            )
+            return real.open_file(file, mode, buffering, encoding, errors, newline, closefd, inside)
         finally:
             vouched.depth -= 1
 

@@ -74,7 +74,6 @@ def _sweep(swapped: dict[int, Callable[..., Any]]) -> None:
                 if isinstance(value, type):
                     _sweep_class(value, swapped)
 
-
     for name, way in data.CAPTURED:
         held: Any = sys.modules.get(name)
         for attribute in way.split("."):

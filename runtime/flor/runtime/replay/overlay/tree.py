@@ -147,9 +147,7 @@ def changing(layers: Layers) -> dict[str, Callable[..., Any]]:
     def mkfifo(path: Any, mode: int = 0o666, *, dir_fd: int | None = None) -> None:
         real.mkfifo(new_name(at(path, dir_fd), path), mode)
 
-    def mknod(
-        path: Any, mode: int = 0o600, device: int = 0, *, dir_fd: int | None = None
-    ) -> None:
+    def mknod(path: Any, mode: int = 0o600, device: int = 0, *, dir_fd: int | None = None) -> None:
         real.mknod(new_name(at(path, dir_fd), path), mode, device)
 
     made = (mkdir, rmdir, remove, unlink, rename, replace, link, symlink, mkfifo, mknod)

@@ -1,0 +1,118 @@
+"""Which element of a live list stands for which saved one.
+
+Usually the one at the same place.  But a list may have been shuffled, extended or shifted since,
+and its elements may be shared with constant data that no checkpoint holds: writing the saved
+third element into the object that is third *now* would damage that data.  So elements are told
+by their contents first.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from .elements import saved_bytes
+from .graph import ATOMS, ArrayData, Edge, Snapshot, TensorData
+from .kinds import describe
+
+_DEPTH = 3
+
+
+def match_elements(
+    snapshot: Snapshot, edges: Sequence[Edge], items: Sequence[Any]
+) -> tuple[list[int | None], bool]:
+    """For each saved element the index of its live one (None: none), and whether order differs.
+
+    Elements whose contents changed keep their place, unless there are signs of a new order.
+    """
+    saved = [_saved(snapshot, edge, _DEPTH) if type(edge) is tuple else None for edge in edges]
+    live = [_live(item, _DEPTH) if type(item) not in ATOMS else None for item in items]
+    places: list[int | None] = [None] * len(edges)
+    taken = [False] * len(items)
+    for i in range(min(len(saved), len(live))):
+        if saved[i] is None or saved[i] == live[i]:
+            places[i], taken[i] = i, True
+    by_content: dict[Any, list[int]] = {}
+    for j in reversed(range(len(live))):
+        if not taken[j] and live[j] is not None:
+            by_content.setdefault(live[j], []).append(j)
+    moved = False
+    for i, signature in enumerate(saved):
+        if places[i] is None and by_content.get(signature):
+            j = by_content[signature].pop()
+            places[i], taken[j], moved = j, True, True
+    if not moved and len(saved) == len(live):
+        places = list(range(len(saved)))
+    return places, moved
+
+
+def _digest(data: Any) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _atom(value: Any) -> Any:
+    return (type(value).__name__, repr(value))
+
+
+def _saved(snapshot: Snapshot, edge: Edge, depth: int) -> Any:
+    """A hashable summary of a saved value; None if contents say nothing about identity."""
+    if type(edge) is not tuple:
+        return _atom(edge)
+    kind, _, payload, attrs, _ = snapshot.nodes[edge[0]]
+    if isinstance(payload, (TensorData, ArrayData)):
+        if isinstance(payload, TensorData) and payload.requires_grad:
+            return None
+        return (payload.dtype, payload.shape, _digest(saved_bytes(snapshot, payload)))
+    if depth == 0:
+        return (kind,)
+    if kind in ("list", "tuple", "deque"):
+        return (kind, tuple(_saved(snapshot, e, depth - 1) for e in payload[0]))
+    if kind == "dict":
+        pairs = payload[0]
+        return (kind, tuple(_saved(snapshot, e, depth - 1) for pair in pairs for e in pair))
+    if kind == "object":
+        return (kind, tuple((n, _saved(snapshot, e, depth - 1)) for n, e in attrs or ()))
+    return (kind,)
+
+
+def _live(obj: Any, depth: int) -> Any:
+    """The same summary of a live value."""
+    if type(obj) in ATOMS:
+        return _atom(obj)
+    info = describe(type(obj))
+    kind = info.kind
+    if kind == "tensor":
+        return _live_tensor(obj)
+    if kind == "ndarray":
+        if obj.dtype.hasobject:
+            return ("objarray",)
+        return (obj.dtype.str, tuple(obj.shape), _digest(obj.tobytes()))
+    if info.anchored:
+        return None
+    if depth == 0:
+        return (kind,)
+    if kind in ("list", "tuple", "deque"):
+        solid: Any = info.solid
+        return (kind, tuple(_live(item, depth - 1) for item in solid.__iter__(obj)))
+    if kind == "dict":
+        base: Any = info.solid
+        return (kind, tuple(_live(item, depth - 1) for pair in base.items(obj) for item in pair))
+    if kind == "object":
+        values = object.__getattribute__(obj, "__dict__") if info.has_dict else {}
+        return (kind, tuple((n, _live(v, depth - 1)) for n, v in list(values.items())))
+    return (kind,)
+
+
+def _live_tensor(obj: Any) -> Any:
+    torch = sys.modules["torch"]
+    if obj.requires_grad or obj.layout is not torch.strided or obj.device.type == "meta":
+        return None
+    data = obj.detach().cpu().contiguous()
+    if data.is_conj() or data.is_neg() or data.is_quantized:
+        return None
+    raw = data.reshape(-1).view(torch.uint8) if data.numel() else data.new_empty(0)
+    content = ctypes.string_at(raw.data_ptr(), raw.numel()) if data.numel() else b""
+    return (str(obj.dtype)[6:], tuple(obj.shape), _digest(content))
