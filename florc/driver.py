@@ -20,6 +20,7 @@ from florc.analysis.program import Program, build_program
 from florc.compilation import Compilation, CompileError, Edit, SourceModule
 from florc.effects.model import EffectsError, load_effects
 from florc.emit.instrumented import instrumented_loops
+from florc.emit.source_map import NEWLINE
 from florc.frontend.project import Project, SourceError, load_project
 from florc.plan import Diagnostic, LoopPlan, ModulePlan, Plan
 
@@ -122,12 +123,16 @@ def _plan(analysis: Analysis) -> Plan:
         diagnostics.append(Diagnostic("FLR011", "warning", message, project.script.rel, 0))
     if not any(loop.training for loop in loops):
         already = any(instrumented_loops(m.tree) for m in project.modules)
-        code, message = (
-            ("FLR006", "already instrumented; nothing to do")
+        code, severity, message = (
+            ("FLR006", "note", "already instrumented; nothing to do")
             if already
-            else ("FLR003", "no training loop found: values are recorded, checkpoints are not")
+            else (
+                "FLR003",
+                "warning",
+                "no training loop found: values are recorded, checkpoints are not",
+            )
         )
-        diagnostics.append(Diagnostic(code, "warning", message, project.script.rel, 0))
+        diagnostics.append(Diagnostic(code, severity, message, project.script.rel, 0))
     modules = tuple(ModulePlan(m.rel, m.name, m.sha256, False) for m in project.modules)
     return Plan(project.script.rel, modules, loops, logs, tuple(diagnostics))
 
@@ -200,15 +205,18 @@ def _iterator_edit(obj: Obj) -> Edit | None:
     site, where = obj.site, obj.where
     if not isinstance(site, ast.Call) or where is None:
         return None
-    column = _column(where.module.text, site)
-    return Edit(where.module.rel, "iterator", site.lineno, column, "", (), False)
+    text = where.module.text
+    end = (site.end_lineno or site.lineno, _column(text, site, end=True))
+    rel, column = where.module.rel, _column(text, site)
+    return Edit(rel, "iterator", site.lineno, column, "", (), False, end=end)
 
 
-def _column(text: str, node: ast.stmt | ast.expr) -> int:
-    """Column in characters; ast counts UTF-8 bytes."""
-    lines = text.splitlines() if "\f" not in text else text.split("\n")
-    line = lines[node.lineno - 1] if node.lineno <= len(lines) else ""
-    return len(line.encode("utf-8")[: node.col_offset].decode("utf-8", "ignore"))
+def _column(text: str, node: ast.stmt | ast.expr, *, end: bool = False) -> int:
+    """Column in characters of a node's begin (or end); ast counts UTF-8 bytes."""
+    number = (node.end_lineno if end else node.lineno) or node.lineno
+    offset = (node.end_col_offset if end else node.col_offset) or 0
+    line = NEWLINE.split(text)[number - 1]
+    return len(line.encode("utf-8")[:offset].decode("utf-8", "ignore"))
 
 
 class _Dumps(dict[str, str]):

@@ -67,6 +67,8 @@ class Calls(Expressions):
         held = self.heap.contents.get(obj, set()) - self.heap.field(obj, name)
         if not held & objs:
             return objs
+        if obj.cls is not None and (self.heap.field(obj, name) or obj.cls.method(name)):
+            return objs - held
         types = obj.cls.libraries() if obj.cls is not None else [obj.type]
         if any(self.effects.method(t, name) for t in types) and not _by_pattern(
             [self.effects.method(t, name) for t in types]
@@ -145,7 +147,7 @@ class Calls(Expressions):
             return self._library(obj.name, args, kwargs, rest, node, shown)
         if obj.kind == "libbound" and obj.receiver is not None:
             return self._library_method(obj.receiver, obj.name, args, kwargs, rest, node, shown)
-        if obj.kind == "alloc":
+        if obj.kind in ("alloc", "part"):
             return self._instance(obj, args, kwargs, rest, node, shown)
         return set()
 
@@ -350,7 +352,7 @@ class Calls(Expressions):
                         if not method.node.name.startswith("__"):  # type: ignore[union-attr]
                             self._project(method, [{obj}], {}, given, node)
         made = self.heap.alloc(node, "", where=self.function, tag="unknown")
-        self.heap.add_contents(made, {o for o in given if o.kind == "alloc"})
+        self.heap.add_contents(made, {o for o in given if o.kind in ("alloc", "part")})
         return {made}
 
     # -- library effects ------------------------------------------------------------------------
@@ -478,6 +480,8 @@ class Calls(Expressions):
                 found.add(owner or self.heap.alloc(node, effect.type, where=self.function))
             elif result == "self":
                 found |= receiver
+            elif result == "part:self":
+                found |= {self.heap.part(obj, effect.type) for obj in receiver}
             elif result.startswith(("copy:", "deepcopy:")):
                 how, _, location = result.partition(":")
                 for obj in list(self.value_of(at(location))):
@@ -531,6 +535,8 @@ class Calls(Expressions):
 
     def _iterate_one(self, obj: Obj, node: ast.AST) -> set[Obj]:
         heap = self.heap
+        if obj.kind == "part":
+            return heap.elements(obj)
         if obj.kind != "alloc":
             return set()
         if obj.function is not None and obj.function.generator:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from florc.analysis.callgraph import Summaries
 from florc.analysis.cfg import ControlFlowGraph
+from florc.analysis.heap import owner_of
 from florc.analysis.liveness import LiveSets, names_of
 from florc.analysis.loops import LoopSite
 from florc.analysis.objects import Access, Function, Obj
@@ -280,16 +281,18 @@ def _add_mutated(
         members[path] = Member(path, how, "exact" if certain else "assumed", reason, line)
 
     for path, obj in pairs:
-        change = changes.get(obj)
+        change = changes.get(owner_of(obj))
         if change is None or obj.kind == "function":
             continue
         if change.whole is not None:
-            unique = len(holders[path]) == 1 and _single(obj, summaries)
+            unique = (
+                len(holders[path]) == 1 and obj.kind == "alloc" and _single(obj, summaries)
+            )
             if unique and obj in alias_of and alias_of[obj] != path:
                 continue  # the same object under another name
             if unique:
                 alias_of[obj] = path
-            advanced = change.advanced is not None and change.whole is change.advanced
+            advanced = change.advanced is not None
             add(path, change.whole, change.certain, "iterator" if advanced else "mutated")
             if advanced and isinstance(obj.site, ast.Call):
                 iterators[obj] = None

@@ -58,7 +58,9 @@ class State:
         if not self.recording:
             return
         for obj in objs:
-            if obj.kind in ("bound", "libbound", "super") and obj.receiver is not None:
+            whole = deep
+            while obj.kind in ("bound", "libbound", "super", "part") and obj.receiver is not None:
+                whole = whole or obj.kind == "part"
                 obj = obj.receiver
             if obj.kind == "library" or (obj.kind == "function" and not deep):
                 continue
@@ -67,7 +69,7 @@ class State:
                 if declared.immutable or declared.sink:
                     continue
             self.record(
-                "mutate", obj, attribute=attribute, deep=deep, certainty=certainty, reason=reason
+                "mutate", obj, attribute=attribute, deep=whole, certainty=certainty, reason=reason
             )
 
     def edge(self, callee: Function) -> None:
@@ -211,10 +213,14 @@ class Expressions(State):
         return found | heap.contents.get(obj, set())  # a wrapper's .module is what it was given
 
     def value_of(self, objs: set[Obj]) -> set[Obj]:
-        """Objects as data: an unbound method of a lump, read and not called, is a part of it."""
+        """Objects as data: what is read from a lump, and not called, is a part of it."""
         found = set()
         for obj in objs:
-            found.add(obj.receiver if obj.kind == "libbound" and obj.receiver else obj)
+            if obj.kind == "libbound" and obj.receiver is not None:
+                container = obj.receiver.type in SEQUENCES or obj.receiver.kind == "class"
+                found.add(obj.receiver if container else self.heap.part(obj.receiver))
+            else:
+                found.add(obj)
         return found
 
     def _on_Subscript(self, node: ast.Subscript) -> set[Obj]:
@@ -224,6 +230,8 @@ class Expressions(State):
         for obj in list(objs):
             if obj.kind == "alloc" and obj.cls is not None:
                 found |= self.method(obj, "__getitem__", [set()], node)
+                found |= self.heap.elements(obj)
+            elif obj.kind == "part":
                 found |= self.heap.elements(obj)
             elif obj.kind != "alloc":
                 found |= set() if obj.kind == "library" else {obj}
@@ -280,7 +288,7 @@ class Expressions(State):
         """The result of an arithmetic operator: a new object of the operands' kind."""
         found: set[Obj] = set()
         for obj in left | right:
-            if obj.kind != "alloc":
+            if obj.kind not in ("alloc", "part"):
                 continue
             if obj.cls is not None:
                 name = {ast.Add: "__add__", ast.Sub: "__sub__", ast.Mult: "__mul__"}.get(
@@ -302,7 +310,7 @@ class Expressions(State):
         objs = self.evaluate(node.left)
         for other in node.comparators:
             objs = objs | self.evaluate(other)
-        arrays = {o for o in objs if o.kind == "alloc" and o.type and o.type not in SEQUENCES}
+        arrays = {o for o in objs if o.kind in ("alloc", "part") and o.type and o.type not in SEQUENCES}
         return self.operate(node, arrays, set())
 
     def _display(self, node: ast.List | ast.Tuple | ast.Set, type_name: str) -> set[Obj]:

@@ -104,7 +104,7 @@ class Executor(Calls):
                 scope = self.program.module_scope(obj.module)
                 self.heap.add_variable(scope, target.attr, objs)
                 self.record("rebind", name=target.attr, scope=scope, reason=f"{shown} is assigned")
-            elif obj.kind == "libbound" and obj.receiver is not None:  # a part of a lump
+            elif obj.kind in ("libbound", "part") and obj.receiver is not None:  # of a lump
                 self.heap.add_contents(obj.receiver, objs)
                 self.mutate({obj.receiver}, f"{shown} is assigned", deep=True)
             elif obj.kind in ("alloc", "class", "function", "super"):
@@ -153,8 +153,7 @@ class Executor(Calls):
     def _stored(self, value: ast.expr | None) -> set[Obj]:
         """A stored bound method stays one (it can be called later); a lump's part is the lump."""
         objs = self.evaluate(value)
-        parts = {o.receiver for o in objs if o.kind == "libbound" and o.receiver is not None}
-        return objs | parts
+        return objs | self.value_of(objs)
 
     def _do_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
@@ -167,7 +166,7 @@ class Executor(Calls):
         for obj in old:
             if obj.cls is not None and obj.cls.method("__iadd__"):
                 self.method(obj, "__iadd__", [value], node)
-        self.mutate({o for o in old if o.kind == "alloc"}, f"{shown} is updated in place")
+        self.mutate({o for o in old if o.kind in ("alloc", "part")}, f"{shown} is updated in place")
         for obj in list(old):
             if obj.kind == "alloc" and isinstance(node.op, (ast.Add, ast.BitOr)):
                 for other in list(value):

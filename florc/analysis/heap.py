@@ -29,6 +29,11 @@ SEQUENCES = {
 """Containers: what they hold isn't a part of them."""
 
 
+def owner_of(obj: Obj) -> Obj:
+    """The lump that a part belongs to; any other object is its own owner."""
+    return obj.receiver if obj.kind == "part" and obj.receiver is not None else obj
+
+
 class Heap:
     """Mutable while the fixed point is sought; `changed` tells whether a pass added anything."""
 
@@ -58,12 +63,14 @@ class Heap:
 
     def add_field(self, obj: Obj, name: str, objs: set[Obj]) -> None:
         """The attribute (or constant subscript "[…]") may hold these."""
+        obj = owner_of(obj)
         if name.startswith("["):
             obj.indices.add(name)
         self._grow(self.fields.setdefault(obj, {}).setdefault(name, set()), objs)
 
     def add_contents(self, obj: Obj, objs: set[Obj]) -> None:
         """The container (or lump) may hold these somewhere."""
+        obj = owner_of(obj)
         self._grow(self.contents.setdefault(obj, set()), objs - {obj})
 
     # -- reading --------------------------------------------------------------------------------
@@ -77,6 +84,10 @@ class Heap:
 
     def elements(self, obj: Obj) -> set[Obj]:
         """What subscripting or iterating may give; a lump gives itself too (its parts)."""
+        if obj.kind == "part":
+            declared = self.effects.type(obj.type).elements
+            inner = self.part(obj, declared) if declared else obj
+            return {inner} | self.contents.get(owner_of(obj), set())
         found = set(self.contents.get(obj, ()))
         for key in obj.indices:
             found |= self.field(obj, key)
@@ -158,6 +169,15 @@ class Heap:
                     seen.add(inner)
                     stack.append(inner)
         return result
+
+    def part(self, owner: Obj, type_name: str = "") -> Obj:
+        """A part of a lump (a layer's weight, an optimizer's groups); who mutates it mutates `owner`."""
+        owner = owner_of(owner)
+        if not type_name:
+            names = owner.cls.libraries() if owner.cls is not None else [owner.type]
+            type_name = next((p for n in names if n and (p := self.effects.type(n).parts)), "")
+        made = Obj("part", f"part of {owner.label}", type_name, receiver=owner)
+        return self._intern(("part", owner, type_name), made)
 
     def bound(self, receiver: Obj, function: Function) -> Obj:
         """A method of the project bound to a receiver."""

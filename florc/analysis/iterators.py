@@ -32,11 +32,13 @@ def _depends(
     changed: set[Obj],
     rebound: set[tuple[object, str]],
     remade: bool,
+    born_inside: frozenset[Obj],
 ) -> str:
     """How a generator depends on what the loop changes; "" if it doesn't.
 
     What it mutates itself follows from its own position, unless the loop makes it anew
-    (`remade`): then its start would have to be known too.
+    (`remade`): then its start would have to be known too.  Its arguments can't be objects that
+    the loop makes (`born_inside`), unless it's made there too.
     """
     heap = summaries.points_to.heap
     ran = summaries.closure.get(function, frozenset({function}))
@@ -58,7 +60,10 @@ def _depends(
                 continue
             if (owner, node.id) in rebound and owner is not inner.scope:
                 return f"{node.id} is read, line {node.lineno}"
+            argument = inner is function and node.id in function.params
             for obj in heap.variable(owner, node.id):
+                if argument and obj in born_inside:
+                    continue
                 if obj in changed and obj.where not in ran:
                     return f"{node.id} is read, line {node.lineno}"
     return ""
@@ -91,13 +96,21 @@ def jump_obstacle(
         outlives = _outlives(site, obj)
         remade = not outlives and obj in result.iterators
         header = access.statement is site.node
-        why = _depends(summaries, obj.function, changed, rebound, remade)
+        inside = frozenset() if remade or not (outlives or header) else _born_in(summaries, site, changed)
+        why = _depends(summaries, obj.function, changed, rebound, remade, inside)
         if why and (header or outlives or remade):
             return (
                 f"the generator {obj.function.path or '<genexpr>'} depends on what the loop "
                 f"changes ({why}): it can't be fast-forwarded"
             )
     return ""
+
+
+def _born_in(summaries: Summaries, site: LoopSite, objs: set[Obj]) -> frozenset[Obj]:
+    """Those objects that running the loop's body makes."""
+    ran = summaries.run_by(site.statements[1:])
+    nodes = {child for statement in site.node.body for child in ast.walk(statement)}
+    return frozenset(o for o in objs if o.where in ran or o.site in nodes)
 
 
 def _outlives(site: LoopSite, obj: Obj) -> bool:

@@ -5,7 +5,8 @@ A file is TOML with two tables.
 ``[types."torch.optim.SGD"]`` declares a library type: ``bases`` (list of qualified names),
 ``scalars`` (attributes that hold immutable values), ``sink`` (true: the outside world; it is never
 checkpointed), ``immutable`` (true: values of it can't be mutated), ``iterable_calls`` (methods of
-held objects that iterating over it calls, e.g. ``__getitem__`` of a loader's data set),
+held objects that iterating over it calls, e.g. ``__getitem__`` of a loader's data set), ``parts``
+(the type of data attributes, such as a layer's weight),
 ``iteration_draws`` (RNG streams that making an iterator of it draws from), ``elements`` (the type
 of what iterating yields).
 
@@ -16,7 +17,10 @@ or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is 
 * ``mutates``: locations that the call may mutate.
 * ``keeps``: locations that the receiver (or the result of a constructor) keeps a reference to.
 * ``returns``: ``none`` (an immutable value), ``new``, ``self``, an argument's location,
-  ``elem:LOC`` (what LOC contains), or a list of these.  Default ``new``.
+  ``elem:LOC`` (what LOC contains), ``part:self`` (a part of the receiver, of the given `type`),
+  ``copy:LOC``, ``deepcopy:LOC``, ``pairs:LOC`` (key-value pairs of a mapping), or a list of these.
+  Default ``new``.  A location with ``?option`` behind it counts only where the call, or the call
+  that made the receiver, is given that option (``0?inplace``).
 * ``type``: the type of a ``new`` result.
 * ``draws``: RNG streams: python numpy torch cuda.
 * ``calls``: locations that are called; ``0.method`` calls a method of it.
@@ -80,6 +84,7 @@ class LibraryType:
     iterable_calls: tuple[str, ...] = ()
     iteration_draws: tuple[str, ...] = ()
     elements: str = ""
+    parts: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,7 @@ class Effects:
             next((t.iterable_calls for t in chain if t.iterable_calls), ()),
             next((t.iteration_draws for t in chain if t.iteration_draws), ()),
             next((t.elements for t in chain if t.elements), ""),
+            next((t.parts for t in chain if t.parts), ""),
         )
 
 
@@ -195,7 +201,7 @@ def _type(name: str, table: dict[str, Any], place: str) -> LibraryType:
             values[key] = _strings(value, where)
         elif key in ("sink", "immutable"):
             values[key] = bool(value)
-        elif key == "elements":
+        elif key in ("elements", "parts"):
             values[key] = str(value)
         elif key != "note":
             raise EffectsError(f"{where} is not a known field")

@@ -79,9 +79,7 @@ def compare(
         mentions = _mentions(old, new)
         for path in changed:
             foreign = frozenset(n for other in mentions if other != path for n in mentions[other])
-            before, after = _strip_both(path, *trees[path], foreign)
-            _compare_blocks(path, before.tree.body, after.tree.body, 1)
-            _check_bindings(path, before, after)
+            before, after = _compare_module(path, *trees[path], foreign)
             added += _only(path, after.logs, before.logs)
             removed += _only(path, before.logs, after.logs)
         for path in new:
@@ -130,22 +128,47 @@ def _mentions(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, set[s
     return found
 
 
-def _strip_both(
+def _compare_module(
     path: str, old: ast.Module, new: ast.Module, foreign: frozenset[str]
 ) -> tuple[Stripped, Stripped]:
-    """Both versions without log statements, and without docstrings unless these are read."""
+    """Both versions of a module without log statements; raises `_Differs` unless these agree."""
+    _prepare(path, old, new)
+    known = frozenset(_packages(old) & _packages(new))
+    seeds = strip(copy.deepcopy(old), foreign, known).used
+    seeds |= strip(copy.deepcopy(new), foreign, known).used
+
+    def stripped(kept: frozenset[str]) -> tuple[Stripped, Stripped]:
+        before = strip(copy.deepcopy(old), kept, known, seeds)
+        after = strip(copy.deepcopy(new), kept, known, seeds)
+        return before, after
+
+    before, after = stripped(foreign)
+    try:
+        _compare_blocks(path, before.tree.body, after.tree.body, 1)
+    except _Differs:
+        # A helper in one version may be more in the other: say so where that one begins.
+        shared = (before.used & after.mentioned) | (after.used & before.mentioned)
+        retried = stripped(foreign | shared)
+        _compare_blocks(path, retried[0].tree.body, retried[1].tree.body, 1)
+        raise
+    _check_bindings(path, before, after)
+    return before, after
+
+
+def _prepare(path: str, old: ast.Module, new: ast.Module) -> None:
+    """Refuse what may hide names; drop docstrings unless they are read."""
     for tree in (old, new):
         for node in ast.walk(tree):
-            clash = isinstance(node, ast.ImportFrom) and node.module == "flor" and not node.level
-            if clash and isinstance(node, ast.ImportFrom) and not is_flor_import(node):
+            if (
+                isinstance(node, ast.ImportFrom)
+                and node.module == "flor"
+                and not node.level
+                and not is_flor_import(node)
+            ):
                 raise _Differs(path, node.lineno, "a star import from flor may shadow other names")
     if not any("__doc__" in _words(tree) for tree in (old, new)):
         for tree in (old, new):
             _drop_constants(tree)
-    known = frozenset(_packages(old) & _packages(new))
-    seeds = strip(copy.deepcopy(old), foreign, known).used
-    seeds |= strip(copy.deepcopy(new), foreign, known).used
-    return strip(old, foreign, known, seeds), strip(new, foreign, known, seeds)
 
 
 def _words(tree: ast.Module) -> set[str]:

@@ -137,10 +137,12 @@ DIFFERENT = {
         "became `for epoch in flor.loop",
     ),
     "shadowed name": (
-        after_step('log("l", loss)', "from flor import log\n").replace("best = 0.0", "log = math.log"),
-        "bound otherwise",
+        edit((TOP, TOP + "from flor import log\n"), ("print(epoch, i", "print(log, i")),
+        "became",
     ),
-    "print is flor's": (edit((TOP, TOP + "from flor import log as print\n")), "one version only"),
+    "name taken by flor": (edit((TOP, TOP + "import flor as epochs\n")), "bound otherwise"),
+    "builtin taken by flor": (edit((TOP, TOP + "import flor as range\n")), "one version only"),
+    "print is flor's": (edit((TOP, TOP + "from flor import log as print\n")), "was removed"),
     "star import": (edit((TOP, TOP + "from flor import *\n")), "star import"),
     "other import": (edit((TOP, TOP + "import os.path\n")), "`import os.path` was added"),
     "global helper": (

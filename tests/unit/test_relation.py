@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from florc.queries import QueryError
 from flor.runtime.store import RunWriter, Store
+from florc.queries import QueryError
 
 
 class Recording:
@@ -252,9 +252,9 @@ def test_empty_store(recording):
         ("SELECT l.acy FROM logs l", "unknown column 'acy': did you mean acc?"),
         ("SELECT x.acc FROM logs l", "unknown table 'x'"),
         ("SELECT acc FROM log", "unknown table 'log': did you mean logs?"),
-        ("SELECT acc FROM logs WHERE status = \"finished\"", "text goes in single quotes"),
+        ('SELECT acc FROM logs WHERE status = "finished"', "text goes in single quotes"),
         ("SELECT acc FROM logs WHERE", "invalid SQL at line 1, column"),
-        ("SELEC acc", "invalid SQL"),
+        ("SELEC acc", "only SELECT queries are answered, not SELEC"),
         ("", "the query is empty"),
         ("SELECT 1; SELECT 2", "one query at a time"),
         ("DELETE FROM runs", "only SELECT queries are answered, not DELETE"),

@@ -110,9 +110,7 @@ def test_tensors():
     assert freeze(torch.tensor(3)) == 3
     assert type(freeze(torch.tensor(True))) is bool
     assert freeze(torch.tensor(0.1)) == 0.10000000149011612
-    assert same(
-        freeze(torch.tensor([1.5], dtype=torch.bfloat16)), np.array([1.5], dtype="float32")
-    )
+    assert same(freeze(torch.tensor([1.5], dtype=torch.bfloat16)), np.array([1.5], dtype="float32"))
     assert freeze([torch.tensor(1), torch.ones(2)]) == [1, [1.0, 1.0]]
 
 

@@ -23,30 +23,32 @@ _DEPTH = 3
 
 def match_elements(
     snapshot: Snapshot, edges: Sequence[Edge], items: Sequence[Any]
-) -> tuple[list[int | None], bool]:
-    """For each saved element the index of its live one (None: none), and whether order differs.
+) -> list[tuple[int | None, bool]]:
+    """For each saved element: the index of its live one (None: none), and whether that is sure.
 
-    Elements whose contents changed keep their place, unless there are signs of a new order.
+    It is sure if the contents are equal.  Elements whose contents changed keep their place, and
+    that is sure too unless the list has another length or shows signs of a new order.
     """
     saved = [_saved(snapshot, edge, _DEPTH) if type(edge) is tuple else None for edge in edges]
     live = [_live(item, _DEPTH) if type(item) not in ATOMS else None for item in items]
-    places: list[int | None] = [None] * len(edges)
+    places: list[tuple[int | None, bool]] = [(None, False)] * len(edges)
     taken = [False] * len(items)
     for i in range(min(len(saved), len(live))):
         if saved[i] is None or saved[i] == live[i]:
-            places[i], taken[i] = i, True
+            places[i], taken[i] = (i, True), True
     by_content: dict[Any, list[int]] = {}
     for j in reversed(range(len(live))):
         if not taken[j] and live[j] is not None:
             by_content.setdefault(live[j], []).append(j)
     moved = False
     for i, signature in enumerate(saved):
-        if places[i] is None and by_content.get(signature):
+        if places[i][0] is None and by_content.get(signature):
             j = by_content[signature].pop()
-            places[i], taken[j], moved = j, True, True
-    if not moved and len(saved) == len(live):
-        places = list(range(len(saved)))
-    return places, moved
+            places[i], taken[j], moved = (j, True), True, True
+    for i, (place, _) in enumerate(places):
+        if place is None and i < len(live) and not taken[i]:
+            places[i] = (i, not moved and len(saved) == len(live))
+    return places
 
 
 def _digest(data: Any) -> bytes:

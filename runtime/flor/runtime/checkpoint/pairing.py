@@ -116,7 +116,7 @@ class Pairs:
             pair(index, payload, live, mode)
 
     def _list(self, index: int, payload: Any, live: Any, mode: bool) -> None:
-        self._sequence(payload[0], list.__getitem__(live, slice(None)), mode)
+        self._sequence(payload[0], list.__getitem__(live, slice(None)), mode, by_place=True)
 
     def _tuple(self, index: int, payload: Any, live: Any, mode: bool) -> None:
         if len(live) == len(payload[0]):
@@ -124,19 +124,21 @@ class Pairs:
                 self.push(edge, item, mode)
 
     def _deque(self, index: int, payload: Any, live: Any, mode: bool) -> None:
-        self._sequence(payload[0], list(collections.deque.__iter__(live)), False)
+        self._sequence(payload[0], list(collections.deque.__iter__(live)), mode, by_place=False)
 
-    def _sequence(self, edges: Any, items: list[Any], mode: bool) -> None:
-        """Elements by content, then by place.  In a list that was reordered or has another
-        length, what changed is not written to: it may be shared with constant data.
+    def _sequence(self, edges: Any, items: list[Any], mode: bool, *, by_place: bool) -> None:
+        """Elements by content, then by place.
+
+        In a queue, or a list that was reordered or has another length, what changed is not
+        written to: it may be shared with constant data.
         """
         if not any(type(edge) is tuple for edge in edges):
             return
-        places, moved = match_elements(self.snapshot, edges, items)
-        same = len(items) == len(edges) and not moved
-        for edge, place in zip(edges, places, strict=True):
+        places = match_elements(self.snapshot, edges, items)
+        for edge, (place, sure) in zip(edges, places, strict=True):
             if type(edge) is tuple and place is not None:
-                self.push(edge, items[place], mode and (same or not self._value_like(edge)))
+                keep = sure or (by_place and not self._value_like(edge))
+                self.push(edge, items[place], mode and keep)
 
     def _value_like(self, edge: Edge) -> bool:
         return self.snapshot.nodes[edge[0]][0] in _VALUE_LIKE

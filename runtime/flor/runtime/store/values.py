@@ -141,7 +141,7 @@ def _jsonable(value: Any) -> Any:
 
 
 def _key(key: Any) -> str:
-    plain = _freeze(key)
+    plain = freeze(key)
     return json.dumps(plain) if isinstance(plain, (bool, type(None))) else str(plain)
 
 

@@ -98,63 +98,13 @@ READ_ONLY: dict[str, Command] = {
     ),
     **dict.fromkeys(
         (
-            *(
-                "uname",
-                "lscpu",
-                "lspci",
-                "lsb_release",
-                "lsblk",
-                "lsmem",
-                "nproc",
-                "free",
-                "uptime",
-                "arch",
-            ),
-            *("which", "whereis", "id", "whoami", "groups", "tty", "getconf", "locale", "printenv"),
-            *(
-                "cat",
-                "head",
-                "tail",
-                "ls",
-                "wc",
-                "du",
-                "df",
-                "stat",
-                "file",
-                "ps",
-                "pgrep",
-                "pwd",
-                "tput",
-                "stty",
-            ),
-            *(
-                "md5sum",
-                "sha1sum",
-                "sha256sum",
-                "cksum",
-                "b2sum",
-                "basename",
-                "dirname",
-                "realpath",
-                "readlink",
-            ),
-            *(
-                "grep",
-                "egrep",
-                "fgrep",
-                "cut",
-                "tr",
-                "echo",
-                "printf",
-                "true",
-                "false",
-                "sleep",
-                "test",
-                "seq",
-                "clear",
-            ),
-            *("objdump", "readelf", "nm", "fc-list", "fc-match", "ibstat"),
-        ),
+            "uname lscpu lspci lsb_release lsblk lsmem nproc free uptime arch ibstat "
+            "which whereis id whoami groups tty getconf locale printenv "
+            "cat head tail ls wc du df stat file ps pgrep pwd tput stty "
+            "md5sum sha1sum sha256sum cksum b2sum basename dirname realpath readlink "
+            "grep egrep fgrep cut tr echo printf true false sleep test seq clear "
+            "objdump readelf nm fc-list fc-match"
+        ).split(),
         _ANY,
     ),
 }
