@@ -10,19 +10,22 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import DataLoader, TensorDataset
 
 
+def block(inputs, outputs):
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
 class Net(nn.Module):
     def __init__(self, width):
         super().__init__()
-        self.conv1 = nn.Conv2d(1, width, 3, padding=1)
-        self.norm1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, 2 * width, 3, padding=1)
-        self.norm2 = nn.BatchNorm2d(2 * width)
+        self.low = nn.Sequential(block(1, width), block(width, width), block(width, width))
+        self.high = block(width, 2 * width)
         self.dropout = nn.Dropout(0.3)
         self.fc = nn.Linear(2 * width * 2 * 2, 10)
 
     def forward(self, x):
-        x = F.max_pool2d(F.relu(self.norm1(self.conv1(x))), 2)
-        x = F.max_pool2d(F.relu(self.norm2(self.conv2(x))), 2)
+        x = F.max_pool2d(self.low(x), 2)
+        x = F.max_pool2d(self.high(x), 2)
         return self.fc(self.dropout(x.flatten(1)))
 
 
@@ -62,10 +65,10 @@ def evaluate(model, loader):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=32)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--width", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=0.05)
+    parser.add_argument("--width", type=int, default=112)
+    parser.add_argument("--lr", type=float, default=0.02)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
 

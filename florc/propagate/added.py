@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from florc.propagate.strip import Log, Stripped, bound_names, identifiers, is_flor_import, strip
+from florc.propagate.names import bound_names, identifiers, is_flor_import
+from florc.propagate.strip import Log, Stripped, strip
 
 _WIDTH = 60
 

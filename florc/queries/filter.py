@@ -137,8 +137,11 @@ def _weaken(condition: exp.Expression, recorded: _Recorded) -> str | None:
     if isinstance(condition, exp.Paren):
         return _weaken(condition.this, recorded)
     if isinstance(condition, exp.And):
-        parts = [_weaken(condition.this, recorded), _weaken(condition.expression, recorded)]
-        return " AND ".join(f"({part})" for part in parts if part) or None
+        sides = (_weaken(condition.this, recorded), _weaken(condition.expression, recorded))
+        parts = [part for part in sides if part]
+        if len(parts) == 2:
+            return f"({parts[0]}) AND ({parts[1]})"
+        return parts[0] if parts else None
     if isinstance(condition, exp.Or):
         left, right = (
             _weaken(condition.this, recorded),

@@ -256,6 +256,24 @@ def test_a_store_that_went_away_never_stops_the_caller(store):
     writer.log("x", 2, None)  # after the end: kept nowhere, but harmless
 
 
+def test_full_disk_degrades_and_what_was_written_stays(store, monkeypatch):
+    monkeypatch.setattr("flor.runtime.store.writer.RETRY_SECONDS", 0.001)
+    run = store.begin_run({})
+    writer = RunWriter(store.root, run)
+    writer.log("before", 1, None)
+    assert writer.flush(20)
+    pages = writer._connection.execute("PRAGMA page_count").fetchone()[0]
+    writer._connection.execute(f"PRAGMA max_page_count = {pages}")
+    writer.log("big", "x" * 1_000_000, None)
+    assert writer.flush(20)
+    assert "full" in (writer.error or "")
+    assert writer.dropped == 1
+    writer._connection.execute("PRAGMA max_page_count = 1000000")
+    writer.log("after", 2, None)  # there is room again
+    assert not writer.close()  # but not all was kept
+    assert store.recorded(run) == {("before", (), 0): 1, ("after", (), 0): 2}
+
+
 def test_lock_of_another_process_is_waited_for(store, monkeypatch):
     run = store.begin_run({})
     writer = RunWriter(store.root, run)

@@ -20,10 +20,11 @@ import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .capture_memory import Kind, MemoryKinds
 from .errors import one_line
-from .graph import ATOMS, ArrayData, Edge, Node, Snapshot, TensorData
+from .graph import ATOMS, Edge, Node, Snapshot
 from .kinds import TypeInfo, callable_name, describe, type_name
-from .memory import MemoryPlan, array_bounds, tensor_span
+from .memory import MemoryPlan
 from .paths import MISSING
 from .rng import capture_rng, pack_numpy, pack_python, tensor_bytes
 
@@ -44,7 +45,7 @@ def capture(roots: Mapping[str, object], *, skip_grads: bool = False) -> Snapsho
         return _Walk(skip_grads).run(roots, rng)
 
 
-class _Walk:
+class _Walk(MemoryKinds):
     """One capture.  Each `_<kind>` method returns the payload of a node of that kind."""
 
     def __init__(self, skip_grads: bool) -> None:
@@ -150,7 +151,7 @@ class _Walk:
         if self.class_roots and id(obj) in self.class_roots:
             return ("class", number, self._class(obj), None, None)
         payload = getattr(self, "_" + kind)(index, obj, info)
-        if type(payload) is _Kind:
+        if type(payload) is Kind:
             kind, payload = payload
         return (kind, number, payload, attrs, slots)
 
@@ -184,10 +185,10 @@ class _Walk:
         edge = self.edge
         return tuple([v if type(v) in ATOMS else edge(v) for v in items])
 
-    def lose(self, index: int, why: str) -> _Kind:
+    def lose(self, index: int, why: str) -> Kind:
         """A node for something that cannot be captured."""
         self.lost.append((index, why))
-        return _Kind("missing", None)
+        return Kind("missing", None)
 
     # -- built-in containers and values --------------------------------------------------------
 
@@ -247,7 +248,7 @@ class _Walk:
 
     def _enum(self, index: int, obj: Any, info: TypeInfo) -> Any:
         name = _get_dict(obj, "__dict__").get("_name_")
-        return _Kind("enum", (name, obj._value_ if isinstance(obj, enum.Flag) else None))
+        return Kind("enum", (name, obj._value_ if isinstance(obj, enum.Flag) else None))
 
     def _value(self, index: int, obj: Any, info: TypeInfo) -> Any:
         return pickle.dumps(obj, 5)
@@ -278,13 +279,13 @@ class _Walk:
         if type(obj) in (types.BuiltinFunctionType, types.MethodWrapperType):
             owner = obj.__self__
             if owner is not None and not isinstance(owner, (types.ModuleType, type)):
-                return _Kind("method", self._method(index, obj, info))
+                return Kind("method", self._method(index, obj, info))
         return callable_name(obj)
 
     def _file(self, index: int, obj: Any, info: TypeInfo) -> Any:
         if "r" in str(getattr(obj, "mode", "")) and type(obj).__module__ in ("_io", "io"):
             self.remarks.append((index, "the position in a file that is read is not kept"))
-        return _Kind("opaque", None)
+        return Kind("opaque", None)
 
     def _generator(self, index: int, obj: Any, info: TypeInfo) -> Any:
         frame = getattr(obj, "gi_frame", None) or getattr(obj, "cr_frame", None)
@@ -363,108 +364,8 @@ class _Walk:
     def _npbitgen(self, index: int, obj: Any, info: TypeInfo) -> Any:
         return (pickle.dumps(pack_numpy(obj.state), 5), pickle.dumps(obj, 5))
 
-    # -- arrays and tensors --------------------------------------------------------------------
-
-    def _ndarray(self, index: int, obj: Any, info: TypeInfo) -> Any:
-        numpy = sys.modules["numpy"]
-        dtype = obj.dtype
-        if type(obj).__name__ == "memmap" and obj.mode in ("r", "c"):
-            return _Kind("opaque", None)
-        if dtype.hasobject:
-            if dtype.names is not None or dtype.kind != "O":
-                return _Kind("reduce", pickle.dumps(obj, 5))
-            flat = numpy.ndarray.__array__(obj).ravel().tolist() if obj.ndim else [obj[()]]
-            return _Kind("objarray", (self.edges(flat), tuple(obj.shape)))
-        if dtype.kind == "T":
-            return _Kind("reduce", pickle.dumps(obj, 5))
-        name = dtype.str if dtype.isbuiltin == 1 or dtype.kind in "SUmM" else pickle.dumps(dtype, 5)
-        if not dtype.isnative and dtype.kind != "V":
-            name = dtype.str
-        shape, strides = tuple(obj.shape), tuple(obj.strides)
-        address = obj.__array_interface__["data"][0]
-        low, high = array_bounds(address, shape, strides, dtype.itemsize)
-        writeable = bool(obj.flags.writeable)
-        if low == high:
-            return ArrayData(-1, 0, name, shape, strides, writeable)
-        ticket = self.memory.add("cpu", low, high, obj)
-
-        def make(region: int, offset: int) -> ArrayData:
-            return ArrayData(region, offset + address - low, name, shape, strides, writeable)
-
-        self.located.append((index, ticket, make))
-        return None
-
-    def _tensor(self, index: int, obj: Any, info: TypeInfo) -> Any:
-        torch = self.torch
-        assert torch is not None
-        if hasattr(type(obj), "__tensor_flatten__"):
-            return self.lose(index, f"tensor subclass {type(obj).__qualname__} is not supported")
-        if _is_lazy(obj):
-            return _Kind("opaque", None)
-        leaf = obj.is_leaf
-        requires_grad = bool(obj.requires_grad)
-        if not leaf:
-            self.remarks.append((index, "a tensor with a history was stored detached"))
-            requires_grad = False
-        grad: Edge = None
-        if leaf and obj.grad is not None:
-            grad = True if self.skip_grads else self.edge(obj.grad)
-        if obj.layout is not torch.strided:
-            return self._sparse(index, obj, requires_grad)
-        device = str(obj.device)
-        if device == "meta":
-            return _Kind("opaque", None)
-        if obj.is_quantized:
-            return _Kind("reduce", pickle.dumps(obj.detach(), 5))
-        data = obj.detach()
-        if data.is_conj() or data.is_neg():
-            data = data.resolve_conj().resolve_neg()
-            self.held.append(data)
-        shape, stride = tuple(data.shape), data.stride()
-        dtype = str(data.dtype)[6:]
-        span = tensor_span(shape, stride, data.element_size())
-        if not span:
-            return TensorData(-1, 0, dtype, shape, stride, requires_grad, device, grad)
-        address = data.data_ptr()
-        ticket = self.memory.add(device, address, address + span, data)
-
-        def make(region: int, offset: int) -> TensorData:
-            return TensorData(region, offset, dtype, shape, stride, requires_grad, device, grad)
-
-        self.located.append((index, ticket, make))
-        return None
-
-    def _sparse(self, index: int, obj: Any, requires_grad: bool) -> Any:
-        torch = self.torch
-        assert torch is not None
-        data, shape = obj.detach(), tuple(obj.shape)
-        if obj.layout is torch.sparse_coo:
-            parts: tuple[Any, ...] = (data._indices(), data._values())
-        elif obj.layout in (torch.sparse_csr, torch.sparse_bsr):
-            parts = (data.crow_indices(), data.col_indices(), data.values())
-        elif obj.layout in (torch.sparse_csc, torch.sparse_bsc):
-            parts = (data.ccol_indices(), data.row_indices(), data.values())
-        else:
-            return _Kind("reduce", pickle.dumps(data, 5))
-        coalesced = bool(data.is_coalesced()) if obj.layout is torch.sparse_coo else True
-        layout = str(obj.layout)[6:]
-        return _Kind("sparse", (self.edges(parts), layout, shape, coalesced, requires_grad))
-
-
-class _Kind(tuple):  # type: ignore[type-arg]
-    """(kind, payload): a node whose kind is not the one of its type."""
-
-    __slots__ = ()
-
-    def __new__(cls, kind: str, payload: Any) -> _Kind:
-        return tuple.__new__(cls, (kind, payload))
-
 
 def _unstarted(generator: Any) -> bool:
     import inspect
 
     return inspect.getgeneratorstate(generator) == inspect.GEN_CREATED
-
-
-def _is_lazy(tensor: Any) -> bool:
-    return any(c.__name__ == "UninitializedTensorMixin" for c in type(tensor).__mro__)

@@ -22,12 +22,13 @@ _DEPTH = 3
 
 
 def match_elements(
-    snapshot: Snapshot, edges: Sequence[Edge], items: Sequence[Any]
+    snapshot: Snapshot, edges: Sequence[Edge], items: Sequence[Any], *, by_place: bool
 ) -> list[tuple[int | None, bool]]:
     """For each saved element: the index of its live one (None: none), and whether that is sure.
 
     It is sure if the contents are equal.  Elements whose contents changed keep their place, and
-    that is sure too unless the list has another length or shows signs of a new order.
+    that is sure too unless the list has another length or shows signs of a new order (or not
+    `by_place`: in a queue, a place says nothing).
     """
     saved = [_saved(snapshot, edge, _DEPTH) if type(edge) is tuple else None for edge in edges]
     live = [_live(item, _DEPTH) if type(item) not in ATOMS else None for item in items]
@@ -47,7 +48,7 @@ def match_elements(
             places[i], taken[j], moved = (j, True), True, True
     for i, (place, _) in enumerate(places):
         if place is None and i < len(live) and not taken[i]:
-            places[i] = (i, not moved and len(saved) == len(live))
+            places[i] = (i, by_place and not moved and len(saved) == len(live))
     return places
 
 

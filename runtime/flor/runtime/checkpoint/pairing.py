@@ -134,7 +134,7 @@ class Pairs:
         """
         if not any(type(edge) is tuple for edge in edges):
             return
-        places = match_elements(self.snapshot, edges, items)
+        places = match_elements(self.snapshot, edges, items, by_place=by_place)
         for edge, (place, sure) in zip(edges, places, strict=True):
             if type(edge) is tuple and place is not None:
                 keep = sure or (by_place and not self._value_like(edge))

@@ -16,7 +16,21 @@ from typing import Any
 from .elements import numpy_dtype, saved_bytes, torch_dtype
 from .errors import RestoreImpossible
 from .graph import ArrayData, Snapshot, TensorData
-from .memory import array_bounds, device_bytes, tensor_span
+from .live_memory import (
+    address_of,
+    array_fits,
+    array_order,
+    bounds_of,
+    bytes_at,
+    count_of,
+    device_of,
+    import_numpy,
+    import_torch,
+    is_lazy,
+    saved_device,
+    tensor_fits,
+)
+from .memory import array_bounds, tensor_span
 from .pairing import Pairs
 from .paths import MISSING
 
@@ -60,7 +74,7 @@ class Regions:
         if live is MISSING or not self.pairs.in_place[index]:
             return MISSING
         data = self.snapshot.nodes[index][2]
-        fits = _tensor_fits if isinstance(data, TensorData) else _array_fits
+        fits = tensor_fits if isinstance(data, TensorData) else array_fits
         return live if fits(live, data) else MISSING
 
     def _unchanged(self, index: int) -> bool:
@@ -69,13 +83,13 @@ class Regions:
         if live is MISSING or self.pairs.in_place[index]:
             return False
         if isinstance(data, TensorData):
-            if not _tensor_fits(live, data) or live.device.type != "cpu":
+            if not tensor_fits(live, data) or live.device.type != "cpu":
                 return False
             span = tensor_span(data.shape, data.stride, torch_dtype(data.dtype).itemsize)
-            return _count(data.shape) * live.element_size() == span and ctypes.string_at(
+            return count_of(data.shape) * live.element_size() == span and ctypes.string_at(
                 live.data_ptr(), span
             ) == bytes(saved_bytes(self.snapshot, data))
-        return _array_fits(live, data) and live.tobytes() == bytes(saved_bytes(self.snapshot, data))
+        return array_fits(live, data) and live.tobytes() == bytes(saved_bytes(self.snapshot, data))
 
     def _region(self, region: int, indices: list[int]) -> None:
         if len(indices) == 1 and self._unchanged(indices[0]):
@@ -89,9 +103,9 @@ class Regions:
             live = self._candidate(index)
             if live is MISSING:
                 continue
-            start = _address(live) - self.snapshot.nodes[index][2].offset
-            low, high = _bounds(live)
-            if low <= start and start + size <= high and self._claim(_device(live), start, size):
+            start = address_of(live) - self.snapshot.nodes[index][2].offset
+            low, high = bounds_of(live)
+            if low <= start and start + size <= high and self._claim(device_of(live), start, size):
                 owner, base = live, start
                 break
         if owner is MISSING:
@@ -104,8 +118,8 @@ class Regions:
             offset = self.snapshot.nodes[index][2].offset
             if (
                 live is not MISSING
-                and _address(live) == base + offset
-                and _device(live) == _device(owner)
+                and address_of(live) == base + offset
+                and device_of(live) == device_of(owner)
             ):
                 self.objects[index] = live
                 if not covered:
@@ -113,7 +127,7 @@ class Regions:
                 covered = covered or self._dense(index, size)
             else:
                 if owner is not MISSING and memory is None:
-                    memory = _bytes_at(owner, base, size)
+                    memory = bytes_at(owner, base, size)
                     self._write_around(region, memory)
                     covered = True
                 self._deliver(index, self._fresh(index, memory))
@@ -147,7 +161,7 @@ class Regions:
             itemsize = torch_dtype(data.dtype).itemsize
         else:
             itemsize = numpy_dtype(data.dtype).itemsize
-        return _count(data.shape) * itemsize == size and self._span(index) == size
+        return count_of(data.shape) * itemsize == size and self._span(index) == size
 
     def _deliver(self, index: int, built: Any) -> None:
         """`built` stands for the node; a live parameter keeps its identity and gets new data."""
@@ -171,11 +185,11 @@ class Regions:
         size, address = self.snapshot.regions[region].nbytes, self.snapshot.region_address(region)
         tensors = [n for n in map(self._data, indices) if isinstance(n, TensorData)]
         if tensors:
-            torch = _torch()
+            torch = import_torch()
             host = torch.empty(size, dtype=torch.uint8)
             ctypes.memmove(host.data_ptr(), address, size)
-            return host if tensors[0].device == "cpu" else host.to(_torch_device(tensors[0]))
-        numpy = _numpy()
+            return host if tensors[0].device == "cpu" else host.to(saved_device(tensors[0]))
+        numpy = import_numpy()
         array = numpy.empty(size, dtype=numpy.uint8)
         ctypes.memmove(array.ctypes.data, address, size)
         return array
@@ -191,7 +205,7 @@ class Regions:
         return self._fresh_array(data, memory)
 
     def _fresh_tensor(self, data: TensorData, memory: Any) -> Any:
-        torch, dtype = _torch(), torch_dtype(data.dtype)
+        torch, dtype = import_torch(), torch_dtype(data.dtype)
         if memory is not None:
             if type(memory).__module__ == "numpy":
                 memory = torch.from_numpy(memory)
@@ -207,10 +221,10 @@ class Regions:
             ctypes.memmove(
                 fresh.data_ptr(), address, tensor_span(data.shape, data.stride, dtype.itemsize)
             )
-        return fresh if data.device == "cpu" else fresh.to(_torch_device(data))
+        return fresh if data.device == "cpu" else fresh.to(saved_device(data))
 
     def _fresh_array(self, data: ArrayData, memory: Any) -> Any:
-        numpy, dtype = _numpy(), numpy_dtype(data.dtype)
+        numpy, dtype = import_numpy(), numpy_dtype(data.dtype)
         if data.region < 0:
             return numpy.empty(data.shape, dtype=dtype)
         if memory is not None:
@@ -221,8 +235,8 @@ class Regions:
             )
         size = self.snapshot.regions[data.region].nbytes
         address = self.snapshot.region_address(data.region)
-        order = _array_order(data, dtype.itemsize)
-        if order and _count(data.shape) * dtype.itemsize == size:
+        order = array_order(data, dtype.itemsize)
+        if order and count_of(data.shape) * dtype.itemsize == size:
             own = numpy.empty(data.shape, dtype=dtype, order=order)
             ctypes.memmove(own.ctypes.data, address, size)
             return own
@@ -233,7 +247,7 @@ class Regions:
         )
 
     def _dress(self, index: int, data: TensorData, tensor: Any) -> Any:
-        torch = _torch()
+        torch = import_torch()
         cls = self.pairs.classes.get(self.snapshot.nodes[index][1])
         module, name = self.snapshot.types[self.snapshot.nodes[index][1]]
         if cls is None:
@@ -249,7 +263,7 @@ class Regions:
         return tensor.requires_grad_() if data.requires_grad else tensor
 
     def _dress_array(self, index: int, data: ArrayData, array: Any) -> Any:
-        numpy = _numpy()
+        numpy = import_numpy()
         module, name = self.snapshot.types[self.snapshot.nodes[index][1]]
         if (module, name) != ("numpy", "ndarray"):
             cls = self.pairs.classes.get(self.snapshot.nodes[index][1])
@@ -275,7 +289,7 @@ class Regions:
             else:
                 self._write_array(self._data(index), live)
         for live, built in self.repoints:
-            if hasattr(live, "materialize") and _is_lazy(live):
+            if hasattr(live, "materialize") and is_lazy(live):
                 live.materialize(tuple(built.shape), built.device, built.dtype)
             live.data = built
 
@@ -286,150 +300,26 @@ class Regions:
         elif memory.device.type == "cpu":
             ctypes.memmove(memory.data_ptr(), address, size)
         else:
-            torch = _torch()
+            torch = import_torch()
             memory.copy_(torch.frombuffer(self.snapshot.region_view(region), dtype=torch.uint8))
 
     def _write_tensor(self, data: TensorData, live: Any) -> None:
         itemsize = torch_dtype(data.dtype).itemsize
         span = tensor_span(data.shape, data.stride, itemsize)
-        distinct = _count(n for n, step in zip(data.shape, data.stride, strict=True) if step)
+        distinct = count_of(n for n, step in zip(data.shape, data.stride, strict=True) if step)
         if live.device.type == "cpu" and distinct * itemsize == span:
             address = self.snapshot.region_address(data.region) + data.offset
             ctypes.memmove(live.data_ptr(), address, span)
             return
-        torch = _torch()
+        torch = import_torch()
         source = self._fresh_tensor(data._replace(device="cpu"), None)
         with torch.no_grad():
             live.detach().copy_(source)
 
     def _write_array(self, data: ArrayData, live: Any) -> None:
         itemsize = live.dtype.itemsize
-        if _array_order(data, itemsize):
+        if array_order(data, itemsize):
             address = self.snapshot.region_address(data.region) + data.offset
-            ctypes.memmove(_address(live), address, _count(data.shape) * itemsize)
+            ctypes.memmove(address_of(live), address, count_of(data.shape) * itemsize)
             return
-        _numpy().copyto(live, self._fresh_array(data, None))
-
-
-# -- live objects ------------------------------------------------------------------------------
-
-
-def _tensor_fits(live: Any, data: TensorData) -> bool:
-    torch = sys.modules["torch"]
-    return (
-        not _is_lazy(live)
-        and live.layout is torch.strided
-        and tuple(live.shape) == data.shape
-        and live.stride() == data.stride
-        and str(live.dtype)[6:] == data.dtype
-        and live.is_leaf
-        and not live.is_inference()
-        and not live.is_conj()
-        and not live.is_neg()
-        and live.device.type != "meta"
-    )
-
-
-def _array_fits(live: Any, data: ArrayData) -> bool:
-    return (
-        tuple(live.shape) == data.shape
-        and tuple(live.strides) == data.strides
-        and not live.dtype.hasobject
-        and live.dtype == numpy_dtype(data.dtype)
-        and live.flags.writeable
-        and data.writeable
-    )
-
-
-def _is_lazy(tensor: Any) -> bool:
-    return any(c.__name__ == "UninitializedTensorMixin" for c in type(tensor).__mro__)
-
-
-def _is_tensor(obj: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(obj, torch.Tensor)
-
-
-def _address(live: Any) -> int:
-    if _is_tensor(live):
-        return int(live.data_ptr())
-    return int(live.__array_interface__["data"][0])
-
-
-def _device(live: Any) -> str:
-    return str(live.device) if _is_tensor(live) else "cpu"
-
-
-def _bounds(live: Any) -> tuple[int, int]:
-    """[low, high) of the memory that `live` is part of."""
-    if _is_tensor(live):
-        storage = live.untyped_storage()
-        low = storage.data_ptr()
-        return low, low + storage.nbytes()
-    numpy = sys.modules["numpy"]
-    while isinstance(live.base, numpy.ndarray):
-        live = live.base
-    return array_bounds(_address(live), live.shape, live.strides, live.dtype.itemsize)
-
-
-class _Raw:
-    """Lends bytes at an address to numpy and keeps their owner alive."""
-
-    def __init__(self, owner: Any, address: int, size: int) -> None:
-        self.owner = owner
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": (size,),
-            "typestr": "|u1",
-            "data": (address, False),
-        }
-
-
-def _bytes_at(owner: Any, address: int, size: int) -> Any:
-    """A byte tensor or byte array over part of `owner`'s memory."""
-    if _is_tensor(owner):
-        return device_bytes(owner, address, size)
-    return _numpy().asarray(_Raw(owner, address, size))
-
-
-# -- names -------------------------------------------------------------------------------------
-
-
-def _torch() -> Any:
-    import importlib
-
-    return importlib.import_module("torch")
-
-
-def _numpy() -> Any:
-    import importlib
-
-    return importlib.import_module("numpy")
-
-
-def _torch_device(data: TensorData) -> Any:
-    torch = _torch()
-    device = torch.device(data.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        return torch.device("cpu")
-    return device
-
-
-def _count(shape: Any) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count
-
-
-def _array_order(data: ArrayData, itemsize: int) -> str:
-    """The order in which the array has no gaps: "C", "F" or ""."""
-    for order, axes in (("C", reversed(range(len(data.shape)))), ("F", range(len(data.shape)))):
-        expected = itemsize
-        for axis in axes:
-            if data.shape[axis] != 1 and data.strides[axis] != expected:
-                break
-            expected *= data.shape[axis]
-        else:
-            return order
-    return ""
+        import_numpy().copyto(live, self._fresh_array(data, None))

@@ -1,49 +1,28 @@
 """Checkpoint files: written by a background thread, whole or not at all, nothing twice.
 
-Layout, little-endian:
-  0   8 bytes  magic `FLORCKPT`
-  8   u32      format (1)
-  12  u32      hash: 1 xxh3-128, 2 BLAKE2b-128
-  16  u64 u64  offset and size of the manifest
-  32  u64 u64  offset and size of the data
-  48  16 bytes hash of bytes 0..48 and of the manifest
-  64           manifest (pickle of plain values), then the data, at a page boundary
-The manifest has the graph, the RNG states and for each region its size, its hash, the file that
-holds it ("" is this one) and the offset there.  A region whose bytes an earlier checkpoint of the
-same run holds is not stored again; the reference always leads to the file with the bytes, never
-to a further reference.  A file that others refer to must not be deleted before them.
-Files are renamed into place when they are complete.  They are not synced: after a power cut the
-newest ones may be damaged, and the hashes tell.
+The layout is in fileformat.py.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
-import mmap
 import os
 import pickle
 import queue
 import re
-import struct
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .arena import Buffer
-from .errors import CheckpointCorrupt, one_line
-from .graph import Region, Snapshot
+from .errors import one_line
+from .fileformat import CHUNK, FORMAT, HEAD, HEAD_SIZE, MAGIC, SUFFIX, algorithm, digest
+from .graph import Snapshot
 from .memory import LARGE, PAGE
+from .reader import load
 
-MAGIC = b"FLORCKPT"
-FORMAT = 1
-SUFFIX = ".ckpt"
-_HEAD = struct.Struct("<8sIIQQQQ")
-_HEAD_SIZE = 64
 _DEDUP_MIN = 1024
-_CHUNK = 8 << 20
 
 
 class Published(NamedTuple):
@@ -67,33 +46,6 @@ def positions(ctx: Any) -> tuple[tuple[str, int, Any], ...]:
     return tuple(reversed(out))
 
 
-def _hasher(algorithm: int) -> Any:
-    if algorithm == 1:
-        import xxhash
-
-        return xxhash.xxh3_128()
-    if algorithm == 2:
-        return hashlib.blake2b(digest_size=16)
-    raise ValueError(f"unknown hash {algorithm}")
-
-
-def _algorithm() -> int:
-    try:
-        _hasher(1)
-    except ImportError:
-        return 2
-    return 1
-
-
-def _digest(algorithm: int, *parts: Any) -> bytes:
-    hasher = _hasher(algorithm)
-    for part in parts:
-        view = memoryview(part)
-        for start in range(0, len(view), _CHUNK):
-            hasher.update(view[start : start + _CHUNK])
-    return bytes(hasher.digest())
-
-
 class CheckpointWriter:
     """Persists snapshots of one run into `folder`, one after the other, on its own thread.
 
@@ -114,7 +66,7 @@ class CheckpointWriter:
         self._idle = threading.Condition()
         self._closed = False
         self._thread: threading.Thread | None = None
-        self._hash = _algorithm()
+        self._hash = algorithm()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._sweep()
@@ -204,17 +156,17 @@ class CheckpointWriter:
         name = f"{self._number:06d}-{label}" + (f"-{place}" if place else "") + SUFFIX
         table, own, data_size = self._allot(snapshot, name)
         manifest = _manifest(snapshot, table, self.run, loop, position)
-        data_at = -(-(_HEAD_SIZE + len(manifest)) // PAGE) * PAGE
-        head = _HEAD.pack(MAGIC, FORMAT, self._hash, _HEAD_SIZE, len(manifest), data_at, data_size)
-        checksum = _digest(self._hash, head, manifest)
+        data_at = -(-(HEAD_SIZE + len(manifest)) // PAGE) * PAGE
+        head = HEAD.pack(MAGIC, FORMAT, self._hash, HEAD_SIZE, len(manifest), data_at, data_size)
+        checksum = digest(self._hash, head, manifest)
         small, large = _runs(snapshot, own, data_at)
         parts = [(0, head + checksum + manifest), *small]
         self._write(name, data_at + data_size if data_size else 0, parts, large)
-        for (_, digest, file, offset), region in zip(table, snapshot.regions, strict=True):
+        for (_, known, file, offset), region in zip(table, snapshot.regions, strict=True):
             if file == "" and region.nbytes >= _DEDUP_MIN:
-                self._known[digest] = (name, offset)
+                self._known[known] = (name, offset)
         seconds = time.perf_counter() - started
-        stored = data_size + len(manifest) + _HEAD_SIZE
+        stored = data_size + len(manifest) + HEAD_SIZE
         self.persist_s += seconds
         self.stored += stored
         nbytes = snapshot.nbytes
@@ -231,17 +183,17 @@ class CheckpointWriter:
         for index in order:
             region = snapshot.regions[index]
             view = snapshot.region_view(index)
-            digest = _digest(self._hash, view)
+            found = digest(self._hash, view)
             shareable = region.nbytes >= _DEDUP_MIN
-            if shareable and digest in self._known:
-                rows[index] = (region.nbytes, digest, *self._known[digest])
-            elif shareable and digest in here:
-                rows[index] = (region.nbytes, digest, "", here[digest])
+            if shareable and found in self._known:
+                rows[index] = (region.nbytes, found, *self._known[found])
+            elif shareable and found in here:
+                rows[index] = (region.nbytes, found, "", here[found])
             else:
                 align = PAGE if region.nbytes >= LARGE else 64
                 cursor = -(-cursor // align) * align
-                here[digest] = cursor
-                rows[index] = (region.nbytes, digest, "", cursor)
+                here[found] = cursor
+                rows[index] = (region.nbytes, found, "", cursor)
                 own.append((cursor, index))
                 cursor += region.nbytes
         table = [rows[index] for index in range(len(order))]
@@ -290,7 +242,7 @@ def _preallocate(fd: int, size: int) -> None:
 def _pwrite(fd: int, data: Any, offset: int, *, whole_pages: bool = False) -> None:
     view = memoryview(data)
     while view:
-        done = os.pwrite(fd, view[:_CHUNK], offset)
+        done = os.pwrite(fd, view[:CHUNK], offset)
         if done <= 0:
             raise OSError("nothing was written")
         if whole_pages and done % PAGE:
@@ -370,112 +322,6 @@ def _manifest(snapshot: Snapshot, table: list[Any], run: str, loop: str, positio
 
 def _plain(value: Any) -> bool:
     return value is None or type(value) in (bool, int, float, str)
-
-
-# -- reading -----------------------------------------------------------------------------------
-
-
-def load(file: Path) -> Snapshot:
-    """Read and verify a checkpoint (and the files it refers to).  Raises CheckpointCorrupt."""
-    file = Path(file)
-    try:
-        return _load(file)
-    except CheckpointCorrupt:
-        raise
-    except FileNotFoundError as error:
-        raise CheckpointCorrupt(f"checkpoint {file.name}: {error.filename} is missing") from None
-    except Exception as error:
-        raise CheckpointCorrupt(f"checkpoint {file.name}: {one_line(error)}") from error
-
-
-def _load(file: Path) -> Snapshot:
-    main, head = _open(file)
-    _, _, algorithm, at, size, data_at, data_size = head
-    if at != _HEAD_SIZE or at + size > main.capacity:
-        raise CheckpointCorrupt(f"checkpoint {file.name}: truncated")
-    if data_size and data_at + data_size > main.capacity:
-        raise CheckpointCorrupt(f"checkpoint {file.name}: truncated")
-    manifest = main.view[at : at + size]
-    if _digest(algorithm, main.view[: _HEAD.size], manifest) != bytes(
-        main.view[_HEAD.size : _HEAD_SIZE]
-    ):
-        raise CheckpointCorrupt(f"checkpoint {file.name}: its checksum is wrong")
-    content = _Plain(manifest).load()
-    buffers, starts, numbers = [main], [data_at], {"": 0, file.name: 0}
-    regions = []
-    for number, (nbytes, digest, other, offset) in enumerate(content["regions"]):
-        if other not in numbers:
-            buffer, other_head = _open(file.parent / other)
-            numbers[other] = len(buffers)
-            buffers.append(buffer)
-            starts.append(other_head[5])
-        which = numbers[other]
-        start = starts[which] + offset
-        view = buffers[which].view[start : start + nbytes]
-        if len(view) != nbytes or _digest(algorithm, view) != digest:
-            where = other or file.name
-            raise CheckpointCorrupt(
-                f"checkpoint {file.name}: region {number} in {where} is damaged or truncated"
-            )
-        regions.append(Region(which, start, nbytes))
-    return Snapshot(
-        roots=content["roots"],
-        nodes=_nodes(content["nodes"]),
-        types=content["types"],
-        regions=regions,
-        buffers=buffers,
-        rng=content["rng"],
-        missing=content["missing"],
-        notes=content["notes"],
-        meta=content["meta"],
-    )
-
-
-def _open(file: Path) -> tuple[Buffer, tuple[Any, ...]]:
-    """Map a file privately and read its head."""
-    with file.open("rb") as stream:
-        size = os.fstat(stream.fileno()).st_size
-        if size < _HEAD_SIZE:
-            raise CheckpointCorrupt(f"checkpoint {file.name}: truncated")
-        memory = mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_COPY)
-    buffer = Buffer(memory)
-    head = _HEAD.unpack(buffer.view[: _HEAD.size])
-    if head[0] != MAGIC:
-        raise CheckpointCorrupt(f"checkpoint {file.name}: not a checkpoint file")
-    if head[1] > FORMAT:
-        raise CheckpointCorrupt(
-            f"checkpoint {file.name}: format {head[1]} is newer than this flor reads ({FORMAT})"
-        )
-    return buffer, head
-
-
-_BUILTINS = {"range": range, "complex": complex, "Ellipsis": ...}
-
-
-class _Plain(pickle.Unpickler):
-    """Reads plain values only: a manifest names no class."""
-
-    def __init__(self, data: Any) -> None:
-        import io
-
-        super().__init__(io.BytesIO(data))
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module == "builtins" and name in _BUILTINS:
-            return _BUILTINS[name]
-        raise pickle.UnpicklingError(f"unexpected {module}.{name}")
-
-
-def _nodes(rows: list[Any]) -> list[Any]:
-    from .graph import ArrayData, TensorData
-
-    makers: dict[str, Any] = {"TensorData": TensorData, "ArrayData": ArrayData}
-    return [
-        (r[0], r[1], makers[r[2][0]](*r[2][1:]), r[3], r[4])
-        if r[0] in ("tensor", "ndarray") and r[2] is not None
-        else r
-        for r in rows
-    ]
 
 
 __all__ = ["CheckpointWriter", "Published", "load", "positions"]

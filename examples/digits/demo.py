@@ -1,0 +1,197 @@
+"""Record the digits example, ask it afterwards for what it never logged, and check the answer.
+
+Everything happens in a temporary folder that is removed at the end.  Exit code 1 if a replayed
+value differs from the ground truth, which a full re-run with a ten-line stand-in for `flor` makes,
+or if the replay is not FASTER times as fast as that re-run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+HERE = Path(__file__).resolve().parent
+FLOR = [sys.executable, "-m", "flor.runtime"]
+LATE, FEW = 27, (4, 12, 20)
+FASTER = 5.0
+
+ADDED = (  # (the line before it, the statement): one in the step loop, one in the epoch loop
+    ("import argparse\n\n", "import flor\n"),
+    (
+        "        loss.backward()\n",
+        '        flor.log("grad_norm", nn.utils.get_total_norm('
+        "[p.grad for p in model.parameters()]).item())\n",
+    ),
+    (
+        "        scheduler.step()\n",
+        '        flor.log("weight_norm", model.fc.weight.norm().item())\n',
+    ),
+)
+
+STUB = '''\
+"""Stands in for flor: keeps every value in order, and nothing else."""
+import atexit, os, pickle
+
+values = []
+
+def log(name, value):
+    values.append((name, value))
+    return value
+
+atexit.register(lambda: pickle.dump(values, open(os.environ["STUB_VALUES"], "wb")))
+'''
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def title(number: int, text: str) -> None:
+    console.print(f"\n[bold]{number}. {text}[/bold]")
+
+
+def show(text: str, style: str | None = None) -> None:
+    for line in text.splitlines():
+        console.print(f"    {line}", style=style, markup=False)
+
+
+def run(command: list[str], folder: Path, *, live: bool = False, **env: str) -> tuple[str, float]:
+    """Run a command in `folder`: its standard output and the seconds it took."""
+    begun = time.perf_counter()
+    with subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **env}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if live:
+                show(line)
+    if process.returncode:
+        show("".join(lines))
+        sys.exit(f"demo: {' '.join(command)} ended with exit code {process.returncode}")
+    return "".join(lines), time.perf_counter() - begun
+
+
+def commit(folder: Path) -> None:
+    """Make the folder a git repository of one commit; git's own configuration isn't needed."""
+    if shutil.which("git") is None:
+        return
+    git = ["git", "-c", "user.name=demo", "-c", "user.email=demo@example.com"]
+    git += ["-c", "commit.gpgsign=false", "-c", "init.defaultBranch=main"]
+    for arguments in (["init", "-q"], ["add", "train.py"], ["commit", "-q", "-m", "digits"]):
+        subprocess.run([*git, *arguments], cwd=folder, check=True)
+
+
+def add_statements(script: Path) -> str:
+    """Insert the log statements; the change as a diff."""
+    old = new = script.read_text()
+    for before, statement in ADDED:
+        assert new.count(before) == 1, before
+        new = new.replace(before, before + statement)
+    script.write_text(new)
+    lines = [text.splitlines(keepends=True) for text in (old, new)]
+    return "".join(difflib.unified_diff(*lines, "train.py", "train.py, today", n=1))
+
+
+def ground_truth(folder: Path, script: Path) -> tuple[dict[str, list[float]], float]:
+    """Train again, with the statements and without florc: name -> values in order; seconds."""
+    folder.mkdir()
+    (folder / "flor.py").write_text(STUB)
+    shutil.copy(script, folder)
+    values = folder / "values.pickle"
+    _, seconds = run([sys.executable, "train.py"], folder, STUB_VALUES=str(values))
+    truth: dict[str, list[float]] = {}
+    for name, value in pickle.loads(values.read_bytes()):
+        truth.setdefault(name, []).append(value)
+    return truth, seconds
+
+
+def bits(value: Any) -> str:
+    return float(value).hex()
+
+
+def compare(rows: list[dict[str, Any]], truth: dict[str, list[float]]) -> tuple[int, int]:
+    """(values compared, values that differ in any bit)."""
+    epochs = len(truth["weight_norm"])
+    steps = len(truth["grad_norm"]) // epochs
+    pairs = []
+    for row in rows:
+        epoch = row["epoch"] - 1
+        pairs.append((row["grad_norm"], truth["grad_norm"][epoch * steps + row["step"]]))
+        if row["step"] == 0:
+            pairs.append((row["weight_norm"], truth["weight_norm"][epoch]))
+    expected = (1 + len(FEW)) * (steps + 1)
+    wrong = sum(bits(replayed) != bits(true) for replayed, true in pairs)
+    return len(pairs), wrong + abs(expected - len(pairs))
+
+
+def demo(folder: Path) -> int:
+    project = folder / "digits"
+    project.mkdir()
+    script = project / "train.py"
+    shutil.copy(HERE / "train.py", script)
+    commit(project)
+
+    title(1, "Record: python -m flor.runtime record train.py")
+    _, recording = run([*FLOR, "record", "train.py"], project, live=True)
+    stored = sum(f.stat().st_size for f in (project / ".flor").rglob("*") if f.is_file())
+    show(f"({recording:.1f} s, {stored / 1e6:.1f} MB in .flor/)", "dim")
+
+    title(2, "Afterwards: add two log statements to train.py")
+    for line in add_statements(script).splitlines():
+        style = {"+": "green", "-": "red"}.get(line[0])
+        show(line, style)
+
+    columns = "SELECT epoch, step, grad_norm, weight_norm FROM logs"
+    one = f"{columns} WHERE epoch = {LATE}"
+    title(3, f'Ask about one late epoch: python -m flor.runtime replay --yes "{one}"')
+    rows, replaying = run([*FLOR, "replay", "--yes", "--format", "json", one], project)
+    show(f"({len(json.loads(rows))} rows, {replaying:.1f} s)", "dim")
+
+    few = f"{columns} WHERE epoch IN {FEW} AND step % 15 = 0"
+    title(4, f'Ask about a few epochs: python -m flor.runtime replay --yes "{few}"')
+    answer, seconds = run([*FLOR, "replay", "--yes", few], project)
+    show(answer)
+    show(f"({seconds:.1f} s)", "dim")
+    # Its epochs were replayed whole, or not: ask for what the filter on `step` left out.
+    run([*FLOR, "replay", "--yes", "-q", f"{columns} WHERE epoch IN {FEW}"], project)
+    found, _ = run(
+        [*FLOR, "query", "--format", "json", f"{columns} WHERE grad_norm IS NOT NULL"], project
+    )
+
+    title(5, "Without florc: train again from the start with the same statements")
+    truth, again = ground_truth(folder / "truth", script)
+    show(f"({again:.1f} s)", "dim")
+
+    title(6, "Compare")
+    count, wrong = compare(json.loads(found), truth)
+    ratio = again / replaying
+    show(f"replay of epoch {LATE}  {replaying:6.1f} s   (whole command, started from scratch)")
+    show(f"full re-run         {again:6.1f} s   {ratio:.1f} times as long")
+    show(f"values              {count:6}     all equal bit for bit" if not wrong else
+         f"values              {count:6}     {wrong} DIFFER from the ground truth")  # fmt: skip
+    if wrong:
+        return 1
+    if ratio < FASTER:
+        show(f"the replay is less than {FASTER:g} times as fast as the re-run", "red")
+        return 1
+    return 0
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory(prefix="florc-demo-") as folder:
+        return demo(Path(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+#!/usr/bin/env python
+# -*- coding: utf-8 -*-
+# golden: add-after "x = x*decay # halved, more or less" flor.log("probe", [epoch, x])
+# golden: query SELECT epoch, probe FROM logs WHERE epoch IN (2, 4)
+'''Comments, blank lines, continuations and quotes stay as they were.'''
+from __future__ import annotations
+
+from flor.runtime import abi as flor_abi
+import flor   # three spaces
+
+
+x   =  8.0 ;  decay=0.45
+text = '''
+for epoch in range(6):   # not code
+'''
+
+for   epoch   in   flor_abi.loop("epoch", range(
+        6 ,   # how many
+
+    ), state=("x",)) :    # the loop
+
+    # a comment of its own
+
+  # less indented than the code
+    x = x*decay # halved, more or less
+    if (x <
+        1.0
+    ): x = \
+        x + 4.0
+    flor.log ( 'x' ,
+               x )
+
+    # the last word
+# not in the loop
+
+k = 0
+flor_k = flor_abi.while_loop("k", state=("k", "x"))
+while flor_k.head() and (     # parenthesised
+    k < 3
+    and x > 0
+) : # why
+        k += 1 ; x -= .25
+        flor.log( "left",k, )
+flor_k.end()
+print( x , text , sep = "" )
