@@ -22,7 +22,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 demo: $(STAMP)
-	$(BIN)/python examples/demo/demo.py
+	$(BIN)/python examples/digits/demo.py
 
 venv: $(STAMP)
 

@@ -263,6 +263,8 @@ class Calls(Expressions):
         shown: str,
     ) -> set[Obj]:
         types = receiver.cls.libraries() if receiver.cls is not None else [receiver.type]
+        if any(name in self.effects.type(t).lacks for t in types if t):
+            return set()  # another object of the points-to set is meant
         for type_name in types:
             effect = self.effects.method(type_name, name)
             if effect is not None:
@@ -440,6 +442,10 @@ class Calls(Expressions):
                 self._callbacks_of(obj)  # something that can be iterated anew
                 continue
             self.record("advance", obj, reason=f"{shown}() advances it")
+            for held in self.heap.reach({obj}) - {obj}:
+                inner = held.function is not None and held.function.generator
+                if held.kind == "alloc" and (inner or held.type in LAZY):
+                    self.record("advance", held, reason=f"{shown}() advances it")
             if obj.cls is not None:
                 self.method(obj, "__next__", [], self.statement)
             self._run_iterator(obj)
@@ -506,7 +512,8 @@ class Calls(Expressions):
     def _element(self, obj: Obj, node: ast.AST) -> set[Obj]:
         if obj.kind == "alloc" and obj.function is not None and obj.function.generator:
             return set(self.heap.yields.get(obj.function, ()))
-        if obj.type in LAZY:
+        declared = self.effects.type(obj.type)
+        if obj.type in LAZY or declared.iterable_calls or declared.iteration_draws:
             return self.iterate({obj}, node)
         return self.heap.elements(obj)
 

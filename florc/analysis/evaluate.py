@@ -207,9 +207,12 @@ class Expressions(State):
             if obj.cls.libraries():
                 found.add(heap.library_bound(obj, name))
             return found | heap.contents.get(obj, set())
-        if obj.type and {name, "*"} & set(self.effects.type(obj.type).scalars):
+        declared = self.effects.type(obj.type)
+        if {name, "*"} & set(declared.scalars):
             return found
         found.add(heap.library_bound(obj, name))
+        if name in declared.own:
+            return found
         return found | heap.contents.get(obj, set())  # a wrapper's .module is what it was given
 
     def value_of(self, objs: set[Obj]) -> set[Obj]:

@@ -6,7 +6,8 @@ A file is TOML with two tables.
 ``scalars`` (attributes that hold immutable values), ``sink`` (true: the outside world; it is never
 checkpointed), ``immutable`` (true: values of it can't be mutated), ``iterable_calls`` (methods of
 held objects that iterating over it calls, e.g. ``__getitem__`` of a loader's data set), ``parts``
-(the type of data attributes, such as a layer's weight),
+(the type of data attributes, such as a layer's weight), ``own`` (attributes that are such parts
+and never objects that it was given), ``lacks`` (methods that no object of the type has),
 ``iteration_draws`` (RNG streams that making an iterator of it draws from), ``elements`` (the type
 of what iterating yields).
 
@@ -85,6 +86,8 @@ class LibraryType:
     iteration_draws: tuple[str, ...] = ()
     elements: str = ""
     parts: str = ""
+    own: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,13 +159,15 @@ class Effects:
             next((t.iteration_draws for t in chain if t.iteration_draws), ()),
             next((t.elements for t in chain if t.elements), ""),
             next((t.parts for t in chain if t.parts), ""),
+            tuple(s for t in chain for s in t.own),
+            tuple(s for t in chain for s in t.lacks),
         )
 
 
 _LISTS = {"mutates", "keeps", "returns", "draws", "calls", "kills_grads", "advances"}
 _FLAGS = {"trains", "sink", "clock", "reads_grads"}
 _STREAMS = {"python", "numpy", "torch", "cuda"}
-_TYPE_LISTS = {"bases", "scalars", "iterable_calls", "iteration_draws"}
+_TYPE_LISTS = {"bases", "scalars", "own", "lacks", "iterable_calls", "iteration_draws"}
 
 
 def _strings(value: Any, place: str) -> tuple[str, ...]:

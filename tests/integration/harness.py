@@ -454,6 +454,10 @@ class Case:
         text += f" WHERE {where}" if where else ""
         return text + (f" ORDER BY {', '.join(names)}" if names else "")
 
+    def finest(self, query: Query) -> str:
+        """The name of a query that is logged in the innermost loops."""
+        return max(query.names, key=lambda n: len(self.truth[n][0].at or {}))
+
     def expected(self, query: Query) -> list[dict[str, Any]]:
         """The rows at the finest granularity, coarser names broadcast; values in exact form."""
         truth = self.truth
@@ -461,7 +465,7 @@ class Case:
             values = {n: [python_value(e.value) for e in es] for n, es in truth.items()}
             scope = {"truth": truth, "values": values, "at": places(truth)}
             return [{k: exact(v) for k, v in row.items()} for row in eval(query.expect, scope)]
-        finest = max(query.names, key=lambda n: len(truth[n][0].at or {}))
+        finest = self.finest(query)
         rows: list[tuple[list[Any], dict[str, Any]]] = []
         for entry in truth[finest]:
             at = entry.at or {}

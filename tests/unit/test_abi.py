@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import flor
 import pytest
+
+import flor
 from flor.runtime import abi, session
 from flor.runtime.session import Session, key, position
-
 from florc.plan import LoopPlan, Plan
 
 
@@ -52,8 +52,8 @@ def seen() -> Iterator[Seen]:
         loop_plan("a"),
         loop_plan("b", lexical_parent="a", parents=("a",)),
         loop_plan("w", kind="while", counter="variable", counter_name="n"),
-        loop_plan("e", counter="first"),
-        loop_plan("x", counter="index"),
+        loop_plan("e", counter="first", lexical_parent="a"),
+        loop_plan("x", counter="index", lexical_parent="a"),
     )
     active = Session("record", Plan("t.py", (), loops, ()), sink, quiet=True)
     active.activate()
@@ -155,7 +155,7 @@ def test_generators_with_loops_of_their_own(seen: Seen) -> None:
     """A coordinate loop in a generator has no place in the nest: it interleaves."""
 
     def items() -> Iterator[int]:
-        for i in abi.loop("x", range(3)):
+        for i in abi.loop("x", range(3)):  # noqa: UP028
             yield i
 
     for _ in abi.loop("a", items()):

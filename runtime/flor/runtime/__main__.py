@@ -6,7 +6,7 @@ import sys
 if not getattr(sys.flags, "safe_path", False):
     del sys.path[0]
 
-from flor.runtime.cli import main  # noqa: E402
+from flor.runtime.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -46,7 +46,7 @@ def _record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def _replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     sub = commands.add_parser("replay", help="re-execute what an SQL query lacks, then answer it")
-    sub.add_argument("sql", metavar="SQL", help="e.g. \"SELECT epoch, grad_norm FROM logs\"")
+    sub.add_argument("sql", metavar="SQL", help='e.g. "SELECT epoch, grad_norm FROM logs"')
     sub.add_argument("--yes", "-y", action="store_true", help="don't ask before re-executing")
     sub.add_argument("--dry-run", action="store_true", help="say what would be re-executed")
     sub.add_argument("--format", choices=("table", "csv", "json"), default="table")

@@ -132,7 +132,9 @@ class WhileLoop:
         self.state: LoopState = session.enter(name, frame)
         plan = self.state.plan
         self.training = plan is not None and plan.training
-        self.counter = plan.counter_name if plan is not None and plan.counter == "variable" else None
+        self.counter = (
+            plan.counter_name if plan is not None and plan.counter == "variable" else None
+        )
         # Whether `end()` says that the last head began no iteration: the condition was false.
         self.late = plan is not None and ends_by_condition(frame.f_code.co_filename, plan.line)
 

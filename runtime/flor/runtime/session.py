@@ -167,8 +167,10 @@ class Session:
         if ancestors is not None:
             while len(self.stack) > 1:
                 top = self.stack[-1]
-                if top.frame_id != state.frame_id or top.name in ancestors or top.plan is None:
+                if top.frame_id != state.frame_id or top.name in ancestors:
                     break
+                if top.plan is None or top.plan.kind != "while":
+                    break  # the frame drops a `for` loop's iterator at once
                 self.close(top)  # left by an exception that this frame has caught
         self._attach(state)
         return state
@@ -193,6 +195,7 @@ class Session:
             parent = stack[-1]
             state.parent = parent
             state.parent_ctx = self.ctx if parent is not self.root else None
+            state.open = True  # it may have been taken for left
             stack.append(state)
 
     def close(self, state: LoopState) -> None:

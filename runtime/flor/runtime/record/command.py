@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .. import hashseed
 from ..errors import FlorError
 from ..session import Nothing, Session
-from . import arguments, build, execute, hook, signals, tracebacks
+from . import arguments, build, execute, hook, signals, tracebacks, tree
 from .target import Target
 
 if TYPE_CHECKING:
@@ -65,6 +65,9 @@ class Recording:
         except Exception as error:
             self.session.trouble("recording", error)
             return
+        with self._trying("listing the project's files"):
+            folder = run_folder(self.target.root, self.run)
+            tree.save(folder / "files.json", self.target.root, os.getcwd())
         plan = self.session.plan
         if not self.options.checkpoints or plan is None:
             return
@@ -221,5 +224,3 @@ def exit_code(code: object) -> int:
     if code is None:
         return 0
     return code & 0xFF if isinstance(code, int) else 1
-
-

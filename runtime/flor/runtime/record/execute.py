@@ -64,7 +64,7 @@ def _module(target: Target, emitted: Emitted | None) -> tuple[CodeType, dict[str
         details = runpy._get_module_details(target.module)  # type: ignore[attr-defined]
     except ImportError as error:
         raise FlorError(str(error), 1) from error
-    name, spec, plain = details
+    _, spec, plain = details
     code = plain
     origin = spec.origin
     if emitted is not None and origin is not None:

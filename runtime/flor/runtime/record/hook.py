@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -20,9 +19,7 @@ if TYPE_CHECKING:
 class Emitted:
     """The emitted texts of one build, by the real path of the user's file."""
 
-    def __init__(
-        self, root: Path, build: Build, variant: str, note: Callable[[str], None]
-    ) -> None:
+    def __init__(self, root: Path, build: Build, variant: str, note: Callable[[str], None]) -> None:
         self.note = note
         self._texts = build.texts(variant)
         self._modules: dict[str, ModulePlan] = {
@@ -68,7 +65,9 @@ class Finder:
     def __init__(self, emitted: Emitted) -> None:
         self.emitted = emitted
         self.names: set[str] = {
-            os.path.splitext(os.path.basename(p))[0] for p, m in emitted._modules.items() if m.emitted
+            os.path.splitext(os.path.basename(p))[0]
+            for p, m in emitted._modules.items()
+            if m.emitted
         }
         self.names |= {
             os.path.basename(os.path.dirname(p))
@@ -100,6 +99,3 @@ class Finder:
 def install(emitted: Emitted) -> None:
     """Serve emitted project modules from now on."""
     sys.meta_path.insert(0, Finder(emitted))
-
-
-

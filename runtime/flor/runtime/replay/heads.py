@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class ReplayHeads:
         horizon: dict[str, int] | None,
         finish: Callable[[str], NoReturn],
         restart: Callable[[str, Path | None], NoReturn],
+        on_jump: Callable[[], None],
     ) -> None:
         self.session = session
         self.sink = sink
@@ -68,6 +70,7 @@ class ReplayHeads:
         self.horizon = horizon
         self.finish = finish
         self.restart = restart
+        self.on_jump = on_jump
         self.jumped: list[Position] = []
         self.begun = time.perf_counter()
         self.checking = 0.0
@@ -162,12 +165,15 @@ class ReplayHeads:
         try:
             snapshot = load(stop.file)
         except CheckpointCorrupt as error:
-            return self._ban(stop, str(error))
+            self._ban(stop, str(error))
+            return None
         why = self._unusable(snapshot, loop)
         if why:
-            return self._ban(stop, why)
+            self._ban(stop, why)
+            return None
         plan = state.plan
         assert plan is not None
+        self._compatible(snapshot)
         over = bool(snapshot.meta.get(EXHAUSTED))
         touched = False
         try:
@@ -185,13 +191,27 @@ class ReplayHeads:
         except RestoreImpossible as error:
             if touched:
                 self.restart(str(error), stop.file)
-            return self._ban(stop, str(error))
+            self._ban(stop, str(error))
+            return None
         except Exception as error:
             self.restart(f"{type(error).__name__}: {error}", stop.file)
+        if stop.index > stop.base:
+            self.on_jump()
         state.index = stop.index
         self.jumped.append((*outer, (state.name, stop.index)))
         self.schedule.at_head(outer, state.name, stop.index)
         return over
+
+    def _compatible(self, snapshot: Snapshot) -> None:
+        """Say once which library or thread count is not the recorded one."""
+        torch = sys.modules.get("torch")
+        now = {"python": sys.version.split()[0]}
+        if torch is not None:
+            now |= {"torch": str(torch.__version__), "threads": torch.get_num_threads()}
+        for name, value in now.items():
+            then = snapshot.meta.get(name, value)
+            if then != value:
+                self.session.note(f"{name} is {value}, was {then} when recorded: bits may differ")
 
     def _advance(self, loop: LoopIter, stop: Stop, snapshot: Snapshot, over: bool) -> bool:
         """Consume the items before `stop`; True if there are no more."""

@@ -99,7 +99,6 @@ class Answer:
         for key in ("done", "jumps"):
             data[key] = [position_of(p) for p in data[key]]
         data["divergences"] = [
-            Divergence(**{**d, "position": position_of(d["position"])})
-            for d in data["divergences"]
+            Divergence(**{**d, "position": position_of(d["position"])}) for d in data["divergences"]
         ]
         return cls(**data)

@@ -265,5 +265,3 @@ def _stretches(wanted: list[int], stops: list[int]) -> list[tuple[int, range]]:
             out[-1] = (start, range(done.start, index + 1))
         at = index + 1
     return out
-
-

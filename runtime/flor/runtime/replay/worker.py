@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from .. import hashseed
-from ..record import execute, hook, tracebacks
+from ..record import execute, hook, tracebacks, tree
 from ..record.build import get_build
 from ..record.command import exit_code, run_folder
 from ..record.target import Target, from_module, from_script
@@ -27,6 +28,8 @@ from .sink import ReplaySink
 if TYPE_CHECKING:
     from florc.emit.build import Build
 
+    from .overlay import Overlay
+
 IGNORED_SUFFIXES = (".py", ".pyc", ".so")
 """Code is compared by the parent; a freshly written cache of it is no input."""
 
@@ -34,8 +37,11 @@ IGNORED_SUFFIXES = (".py", ".pyc", ".so")
 class Worker:
     """One job in this process."""
 
+    overlay: Overlay
+
     def __init__(self, job: Job) -> None:
         self.job = job
+        self.hidden: list[str] = []  # files that came after the recorded run began
         self.root = Path(job.root)
         self.answer = Answer("failed")
         self.target = self._target()
@@ -68,6 +74,7 @@ class Worker:
             horizon=job.horizon,
             finish=self.finish,
             restart=self.restart,
+            on_jump=self.jumped,
         )
         self.session.heads = self.heads
 
@@ -103,9 +110,10 @@ class Worker:
         allow = (self.root / ".flor",)
         emitted = hook.Emitted(self.root, self.build, "replay", self.session.note)
         hook.install(emitted)
-        overlay.activate(
+        self.overlay = overlay.activate(
             Path(job.scratch), allow=allow, started=job.started, on_stale=self.on_stale
         )
+        self._hide()
         self.session.activate()
         execute.prepare(self.target)
         try:
@@ -124,9 +132,31 @@ class Worker:
             self.session.close(state)
         self.finish(why, script_ended=True)
 
+    def _hide(self) -> None:
+        """Take away what the recorded run didn't find when it began (in the overlay only)."""
+        listed = run_folder(self.root, self.job.run) / "files.json"
+        self.hidden = tree.newer(listed, self.root, self.job.cwd)
+        for path in self.hidden:
+            with contextlib.suppress(OSError):
+                if os.path.isdir(path) and not os.path.islink(path):
+                    shutil.rmtree(path)
+                else:
+                    os.remove(path)
+
+    def jumped(self) -> None:
+        """Iterations were skipped: what they wrote would be there now, with unknown content.
+
+        It is shown again, so that reading it is noticed (`on_stale`).
+        """
+        if self.hidden:
+            self.overlay.reveal(self.hidden)
+            self.hidden = []
+
     def finish(self, why: str, script_ended: bool = False) -> NoReturn:
         """Write the answer and end the process at once."""
         answer = self.answer
+        if script_ended and why and self.heads.jumped and self.job.status == "finished":
+            self.restart(f"{why} after a jump", None, no_jumps=True)
         try:
             self.session.deactivate()
             done = self.schedule.done()
@@ -209,11 +239,11 @@ def main(argv: list[str]) -> int:
     hashseed.hide(os.environ)
     job = Job.read(Path(argv[0]))
     try:
-        worker: Any = Worker(job)
+        worker = Worker(job)
     except Exception as error:
         Answer("failed", f"{type(error).__name__}: {first_line(error)}").write(Path(job.answer))
         return 1
-    worker.run()
+    return worker.run()  # it never does
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from .. import hashseed
@@ -173,7 +174,7 @@ def _parts(work: Work, count: int) -> list[list[Position]]:
     count = min(count, len(outer))
     bounds = [len(outer) * k // count for k in range(count + 1)]
     parts = []
-    for low, high in zip(bounds, bounds[1:]):
+    for low, high in pairwise(bounds):
         mine = set(outer[low:high])
         parts.append([p for p in positions if p[:1] in mine and p])
     if () in work.demand.wanted:
@@ -225,5 +226,3 @@ def _new_folder(root: Path) -> Path:
     except OSError as error:
         raise FlorError(f"can't write to {base}: {error.strerror}") from None
     raise FlorError(f"{base} is full")
-
-

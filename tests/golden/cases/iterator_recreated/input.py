@@ -1,20 +1,11 @@
-# golden: add-after "total += value" flor.log("probe", [step, value, passes, total])
+# golden: broken unseeded streams at an iterator's creation count as a difference
+# golden: add-after "total += value / (step + 1)" flor.log("probe", [step, value, passes, total])
 # golden: query SELECT step, probe FROM logs WHERE step IN (4, 9)
-"""next(it) with StopIteration re-creation, and a generator that the loop advances."""
-import random
-
+"""next(it), with StopIteration and an iterator that is made again."""
 import flor
-
-
-def noisy(seed):
-    rng = random.Random(seed)
-    while True:
-        yield rng.random() + 0.5
-
 
 data = [3.0, 1.0, 4.0, 1.5]
 it = iter(data)
-noise = noisy(9)
 passes, total = 0, 0.0
 for step in range(11):
     try:
@@ -23,7 +14,6 @@ for step in range(11):
         it = iter(data)
         passes += 1
         value = next(it)
-    value *= next(noise)
-    total += value
+    total += value / (step + 1)
     flor.log("total", total)
-print(passes, f"{total:.9f}", next(it), f"{next(noise):.6f}")
+print(passes, f"{total:.9f}", next(it))

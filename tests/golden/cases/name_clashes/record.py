@@ -1,6 +1,6 @@
-# golden: add-after "b += a * k" flor.log("inner", [i, k, b])
+# golden: add-after "b += a * k" flor.log("within", [i, k, b])
 # golden: add-after "b -= 0.5 * i" flor.log("late", [i, b])
-# golden: query SELECT i, inner FROM logs WHERE inner IS NOT NULL
+# golden: query SELECT i, within FROM logs WHERE i IN (1, 3)
 # golden: query SELECT late FROM logs
 """Three loops over i, one over _ and one over a name that SQL reserves for itself."""
 from flor.runtime import abi as flor_abi

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from . import children, data, guard, libraries, patches, real
@@ -42,6 +42,13 @@ class Overlay:
     def where(self, path: str | os.PathLike[str]) -> str:
         """The file that stands behind `path`; one that does not exist if there is none."""
         return self._layers.locate(self._layers.canonical(path))
+
+    def reveal(self, paths: Iterable[str]) -> None:
+        """Show again what was removed of `paths` (canonical) and below, in this process."""
+        gone = self._layers.journal.gone
+        for path in paths:
+            for name in [g for g in gone if g == path or g.startswith(path + "/")]:
+                gone.discard(name)
 
     def written(self) -> list[str]:
         """The user's names of all files that lie in the scratch, sorted."""

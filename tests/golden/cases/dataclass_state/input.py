@@ -1,0 +1,30 @@
+# golden: broken lists made by a default_factory are not seen
+# golden: add-after "state.record(k, loss)" flor.log("probe", [k, state.steps, state.losses, sorted(state.marks), frozen.steps])
+# golden: query SELECT k, probe FROM logs WHERE k IN (3, 6)
+"""Dataclasses: defaults, default factories, and replace()."""
+import dataclasses
+from dataclasses import dataclass, field
+
+import flor
+
+
+@dataclass
+class State:
+    steps: int = 0
+    losses: list = field(default_factory=list)
+    marks: set = field(default_factory=set)
+
+    def record(self, k, loss):
+        self.steps += 1
+        self.losses.append(loss)
+        self.marks.add(k % 3)
+
+
+state = State()
+frozen = State()
+for k in range(8):
+    loss = 1.0 / (k + 1 + len(state.losses))
+    state.record(k, loss)
+    frozen = dataclasses.replace(frozen, steps=frozen.steps + k)
+    flor.log("loss", loss)
+print(state, frozen.steps)

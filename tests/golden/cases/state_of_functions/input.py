@@ -1,0 +1,35 @@
+# golden: broken default arguments, function attributes and subclasses' attributes are not seen
+# golden: add-after "runner.run(k)" flor.log("probe", [k, remember(k), remember.calls, Runner.total, runner.total, Base.total])
+# golden: query SELECT k, probe FROM logs WHERE k IN (3, 6)
+"""State on classes, on functions and in default arguments."""
+import flor
+
+
+def remember(k, memory=[]):
+    if k not in memory:
+        memory.append(k)
+        remember.calls += 1
+    return list(memory)
+
+
+remember.calls = 0
+
+
+class Base:
+    total = 0
+
+    def run(self, k):
+        type(self).total += k
+        Base.total -= 1
+
+
+class Runner(Base):
+    pass
+
+
+runner = Runner()
+for k in range(8):
+    seen = remember(k)
+    runner.run(k)
+    flor.log("seen", len(seen))
+print(remember.calls, Runner.total, Base.total)

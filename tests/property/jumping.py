@@ -1,0 +1,247 @@
+"""Runs a program in this process: plainly, recorded with a checkpoint at every head, and jumped into.
+
+Everything but the processes is the real thing: the compiler, the emitted text, the checkpoint
+files, and what a replay does at a loop's head.
+"""
+
+from __future__ import annotations
+
+import builtins
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+import flor
+from flor.runtime import session as sessions
+from flor.runtime.loops import LoopIter
+from flor.runtime.record.heads import RecordHeads
+from flor.runtime.replay.heads import Loop, ReplayHeads, Stop
+from flor.runtime.replay.schedule import Position, Schedule
+from flor.runtime.session import Ctx, LoopState, Session, key
+from florc.driver import compile_project
+from florc.emit.build import Build, assemble
+from florc.emit.load import code_for
+
+STREAMS_OF_ANOTHER_PROCESS = 987_654
+
+
+class Restarted(BaseException):
+    """The replay asked for another process."""
+
+
+@dataclass
+class Values:
+    """A sink: what was logged, in order."""
+
+    logged: list[tuple[str, Any]] = field(default_factory=list)
+    compared: int = 0
+
+    def log(self, name: str, value: object, ctx: Ctx | None, stmt: str) -> None:
+        """Keep it."""
+        self.logged.append((name, value))
+
+    def iteration(self, ctx: Ctx, t: float) -> None:
+        """Not needed."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A checkpoint, and how much had been logged when it was taken."""
+
+    outer: Position
+    loop: str
+    stop: Stop
+    logged: int
+
+
+class EveryHead(RecordHeads):
+    """Takes a checkpoint at every head of every training loop."""
+
+    def __init__(self, session: Session, folder: Path, values: Values) -> None:
+        super().__init__(session, folder, "1", 0.05, self._keep)
+        self.folder = folder
+        self.values = values
+        self.file = ""
+        self.heads: list[Head] = []
+
+    def _keep(self, published: Any) -> None:
+        self.file = published.file
+
+    def head(self, loop: Loop, frame: FrameType) -> bool:
+        """One at every head that the real one may take one at."""
+        if loop.state.index > loop.state.base or not loop.state.depth:
+            self._checkpoint(loop, frame, exhausted=False)
+        return False
+
+    def exhausted(self, loop: LoopIter, frame: FrameType) -> None:
+        """One behind an outermost loop."""
+        if not loop.state.depth and loop.state.index > loop.state.base:
+            self._checkpoint(loop, frame, exhausted=True)
+
+    def _checkpoint(self, loop: Loop, frame: FrameType, exhausted: bool) -> None:
+        state = loop.state
+        self.file = ""
+        self._take(loop, frame, 0.0, exhausted)
+        self.writer.drain()
+        if self.file:
+            stop = Stop(state.index, state.base, self.folder / self.file)
+            outer = key(state.parent_ctx)
+            self.heads.append(Head(outer, state.name, stop, len(self.values.logged)))
+
+
+class OneJump(ReplayHeads):
+    """A replay's heads with one checkpoint; notes how much had been logged when it jumped."""
+
+    def __init__(self, session: Session, values: Values, head: Head) -> None:
+        wanted = [(*head.outer, (head.loop, head.stop.index))]
+        super().__init__(
+            session,
+            values,  # type: ignore[arg-type]
+            Schedule(wanted, to_the_end=True),
+            {(head.outer, head.loop): [head.stop]},
+            jumps=True,
+            banned=frozenset(),
+            before=frozenset(),
+            horizon=None,
+            finish=self._finish,
+            restart=self._restart,
+            on_jump=lambda: None,
+        )
+        self.values = values
+        self.landed: int | None = None
+
+    def _finish(self, why: str) -> Any:
+        raise Restarted(f"finished: {why}")
+
+    def _restart(self, why: str, ban: Path | None) -> Any:
+        raise Restarted(why)
+
+    def _jump(self, stop: Stop, loop: Loop, frame: FrameType, outer: Position) -> bool | None:
+        outcome = super()._jump(stop, loop, frame, outer)
+        if outcome is not None:
+            self.landed = len(self.values.logged)
+        return outcome
+
+    def closed(self, state: LoopState) -> None:
+        """A program that is over has nothing more to schedule."""
+
+
+@contextmanager
+def as_main() -> Iterator[ModuleType]:
+    """A fresh module that is `__main__` for a while."""
+    before = sys.modules["__main__"]
+    main = ModuleType("__main__")
+    main.__dict__["__builtins__"] = builtins
+    sys.modules["__main__"] = main
+    try:
+        yield main
+    finally:
+        sys.modules["__main__"] = before
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one program."""
+
+    heads: int = 0  # checkpoints taken, inner loops' included
+    jumps: int = 0  # of them jumped to
+    refused: tuple[str, ...] = ()  # obstacles that the compiler saw
+    restarts: tuple[str, ...] = ()  # jumps that the run time gave up, and why
+    wrong: str = ""  # a difference to the truth
+
+
+def truth(text: str) -> list[tuple[str, Any]]:
+    """What the program logs when nothing is instrumented."""
+    values = Values()
+    flor._log = lambda name, value: values.log(name, value, None, "")
+    try:
+        with as_main() as main:
+            exec(compile(text, "program.py", "exec", dont_inherit=True), main.__dict__)
+    finally:
+        flor._log = None
+    return values.logged
+
+
+def run(build: Build, code: Any, values: Values, heads: Any) -> Any:
+    """Run the emitted program in a session; `heads(session)` makes its heads."""
+    session = Session(heads.__name__, build.plan, values, quiet=True)
+    session.heads = made = heads(session)
+    session.activate()
+    try:
+        with as_main() as main:
+            try:
+                exec(code, main.__dict__)
+            except Restarted as restart:
+                made.why = str(restart)
+            for state in reversed(session.stack[1:]):
+                session.close(state)
+    finally:
+        sessions.current = session
+        session.deactivate()
+    made.notes = session.notes
+    return made
+
+
+def check(text: str, *, every: int = 1) -> Outcome:
+    """Record the program, then jump to each `every`-th head in a fresh run, and compare."""
+    expected = truth(text)
+    folder = Path(tempfile.mkdtemp(prefix="flor-programs-"))
+    try:
+        script = folder / "program.py"
+        script.write_text(text, encoding="utf-8")
+        build = assemble(compile_project(script, root=folder))
+        return _check(build, expected, text, folder, every)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check(
+    build: Build, expected: list[tuple[str, Any]], text: str, folder: Path, every: int
+) -> Outcome:
+    emitted = build.record.get("program.py", text)
+    source_map = build.plan.modules[0].source_map
+    code = code_for(emitted, source_map, str(folder / "program.py"))
+    refused = tuple(lp.jump_reason for lp in build.plan.loops if lp.training and not lp.jump)
+    recorded = Values()
+    record = run(build, code, recorded, lambda s: EveryHead(s, folder / "checkpoints", recorded))
+    record.close(10)
+    if recorded.logged != expected:
+        return Outcome(wrong=f"recording: {first_difference(expected, recorded.logged)}")
+    if record.notes:
+        return Outcome(refused=refused, restarts=tuple(record.notes))
+    jumps, restarts = 0, []
+    chosen = [h for n, h in enumerate(record.heads) if n % every == 0 or not h.outer]
+    for head in chosen:
+        values = Values()
+        random.seed(STREAMS_OF_ANOTHER_PROCESS)
+        replay = run(build, code, values, lambda s, v=values, h=head: OneJump(s, v, h))
+        where = f"{head.outer} {head.loop} {head.stop.index}"
+        if replay.landed is None:
+            restarts.append(f"{where}: {getattr(replay, 'why', '')} {replay.notes}")
+            continue
+        if getattr(replay, "why", ""):
+            restarts.append(f"{where}: {replay.why}")
+            continue
+        jumps += 1
+        found = first_difference(expected[head.logged :], values.logged[replay.landed :])
+        if found:
+            return Outcome(len(record.heads), jumps, refused, tuple(restarts), f"{where}: {found}")
+    return Outcome(len(record.heads), jumps, refused, tuple(restarts))
+
+
+def first_difference(expected: list[tuple[str, Any]], got: list[tuple[str, Any]]) -> str:
+    """Where two logs part, or ""."""
+    for number, (a, b) in enumerate(zip(expected, got)):
+        if a != b:
+            return f"value {number}: {b}, not {a}"
+    if len(expected) != len(got):
+        rest = (expected[len(got) :] or got[len(expected) :])[0]
+        return f"{len(got)} values, not {len(expected)}; {rest}"
+    return ""
