@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from florc.analysis.evaluate import LAZY, Expressions
-from florc.analysis.heap import SEQUENCES
+from florc.analysis.heap import SEQUENCES, unknown
 from florc.analysis.objects import Class, Function, Obj
 from florc.effects.model import Effect
 
@@ -263,7 +263,7 @@ class Calls(Expressions):
         shown: str,
     ) -> set[Obj]:
         types = receiver.cls.libraries() if receiver.cls is not None else [receiver.type]
-        if any(name in self.effects.type(t).lacks for t in types if t):
+        if types and all(self.effects.has_no(t, name, derived=bool(receiver.cls)) for t in types):
             return set()  # another object of the points-to set is meant
         for type_name in types:
             effect = self.effects.method(type_name, name)
@@ -353,9 +353,12 @@ class Calls(Expressions):
                     for method in cls.methods.values():
                         if not method.node.name.startswith("__"):  # type: ignore[union-attr]
                             self._project(method, [{obj}], {}, given, node)
-        made = self.heap.alloc(node, "", where=self.function, tag="unknown")
-        self.heap.add_contents(made, {o for o in given if o.kind in ("alloc", "part")})
-        return {made}
+        kept = {o for o in given if o.kind in ("alloc", "part")}
+        made = {o for o in receiver if unknown(o)}  # what it returns counts as a part of it
+        made = made or {self.heap.alloc(node, "", where=self.function, tag="unknown")}
+        for obj in made:
+            self.heap.add_contents(obj, kept)
+        return made
 
     # -- library effects ------------------------------------------------------------------------
     def apply(

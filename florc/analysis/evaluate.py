@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from florc.analysis.heap import SEQUENCES, Heap
+from florc.analysis.heap import SEQUENCES, Heap, owner_of, unknown
 from florc.analysis.objects import Access, CallEdge, Function, Obj
 from florc.analysis.program import Program
 from florc.effects.model import Effects
@@ -18,6 +18,9 @@ LAZY = {
     "builtins.reversed",
     "builtins.iterator",
 }
+
+
+_CONTAINER_OPERATORS = (ast.Add, ast.Mult, ast.Sub, ast.BitOr, ast.BitAnd, ast.BitXor)
 
 
 class State:
@@ -157,7 +160,9 @@ class Expressions(State):
         for obj in list(objs):
             found |= self._attribute_of(obj, name, node)
         if name == "grad":
-            self.record("read_grads", reason=".grad is read")
+            for obj in objs or {None}:
+                whole = owner_of(obj) if obj is not None else None
+                self.record("read_grads", whole, reason=".grad is read")
         return found
 
     def _attribute_of(self, obj: Obj, name: str, node: ast.AST) -> set[Obj]:
@@ -299,11 +304,23 @@ class Expressions(State):
                 )
                 found |= self.method(obj, name, [right], node) if name else set()
                 continue
+            if unknown(obj):
+                found.add(obj)  # as of any call of it
+                continue
+            if not self._has_operator(obj.type, getattr(node, "op", None)):
+                continue  # another object of the points-to set is meant
             made = self.heap.alloc(node, obj.type, where=self.function, tag="operator")
             if obj.type in SEQUENCES or not obj.type:
                 self.heap.add_contents(made, self.heap.elements(obj) - {made})
             found.add(made)
         return found
+
+    def _has_operator(self, type_name: str, operator: ast.AST | None) -> bool:
+        """Whether objects of the type may be an operand of `operator` (None: a comparison)."""
+        if type_name in SEQUENCES:
+            return isinstance(operator, _CONTAINER_OPERATORS)
+        declared = self.effects.type(type_name)
+        return not (declared.closed or declared.closed_base)
 
     def _on_UnaryOp(self, node: ast.UnaryOp) -> set[Obj]:
         objs = self.evaluate(node.operand)

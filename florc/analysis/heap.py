@@ -34,6 +34,11 @@ def owner_of(obj: Obj) -> Obj:
     return obj.receiver if obj.kind == "part" and obj.receiver is not None else obj
 
 
+def unknown(obj: Obj) -> bool:
+    """Whether nothing is known of an object: a lump of whatever an unknown call returned."""
+    return obj.kind == "alloc" and not obj.type and obj.cls is None and obj.function is None
+
+
 class Heap:
     """Mutable while the fixed point is sought; `changed` tells whether a pass added anything."""
 

@@ -8,6 +8,8 @@ checkpointed), ``immutable`` (true: values of it can't be mutated), ``iterable_c
 held objects that iterating over it calls, e.g. ``__getitem__`` of a loader's data set), ``parts``
 (the type of data attributes, such as a layer's weight), ``own`` (attributes that are such parts
 and never objects that it was given), ``lacks`` (methods that no object of the type has),
+``closed`` (true: objects of it have no public methods but those described, no attributes that can
+be called but what they hold), ``closed_base`` (true: the same of project classes derived from it),
 ``iteration_draws`` (RNG streams that making an iterator of it draws from), ``elements`` (the type
 of what iterating yields).
 
@@ -88,6 +90,8 @@ class LibraryType:
     parts: str = ""
     own: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
+    closed: bool = False
+    closed_base: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,17 +127,30 @@ class Effects:
         return self._memo[qualified]
 
     def method(self, type_name: str, method: str) -> Effect | None:
-        """The effect of `method` on a receiver of `type_name` or, first found, of its bases."""
+        """The effect of `method` on a receiver of `type_name` or of its bases.
+
+        The nearest exact entry, else the longest pattern that fits any of them.
+        """
         if type_name:
             for base in self.mro(type_name):
                 exact = self.exact.get(f"{base}.{method}")
                 if exact is not None:
                     return exact
-            for base in self.mro(type_name):
-                found = self.call(f"{base}.{method}")
-                if found is not None and not found.name.startswith("*."):
-                    return found
+            found = [self.call(f"{base}.{method}") for base in self.mro(type_name)]
+            patterns = [e for e in found if e is not None and not e.name.startswith("*.")]
+            if patterns:
+                return max(patterns, key=lambda effect: len(effect.name))
         return None
+
+    def has_no(self, type_name: str, method: str, *, derived: bool = False) -> bool:
+        """Whether no object of the type (or, `derived`, of a project class from it) has the method."""
+        declared = self.type(type_name)
+        if method in declared.lacks:
+            return True
+        if method.startswith("_") or not (declared.closed_base if derived else declared.closed):
+            return False
+        effect = self.method(type_name, method)
+        return effect is None or "*" in effect.name
 
     def by_method_name(self, method: str) -> Effect | None:
         """What is known of a method of that name whatever the receiver (``"*.name"``)."""
@@ -161,6 +178,8 @@ class Effects:
             next((t.parts for t in chain if t.parts), ""),
             tuple(s for t in chain for s in t.own),
             tuple(s for t in chain for s in t.lacks),
+            any(t.closed for t in chain),
+            chain[0].closed_base,
         )
 
 
@@ -204,7 +223,7 @@ def _type(name: str, table: dict[str, Any], place: str) -> LibraryType:
         where = f"{place}: [types.{name!r}] {key}"
         if key in _TYPE_LISTS:
             values[key] = _strings(value, where)
-        elif key in ("sink", "immutable"):
+        elif key in ("sink", "immutable", "closed", "closed_base"):
             values[key] = bool(value)
         elif key in ("elements", "parts"):
             values[key] = str(value)

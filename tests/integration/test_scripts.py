@@ -81,7 +81,7 @@ def test_replay_answers_as_the_truth(case: Case) -> None:
         assert harness.git_state(folder) == before[2]
     again = harness.flor(folder, "query", "--format", "json", sql)
     assert again.code == 0, again
-    assert not harness.differences(wanted, logged(query, again)), again
+    assert not harness.differences(wanted, logged(case, query, again)), again
     (run,) = harness.runs(folder)
     assert run["status"] == "finished", "a replay adds no run and changes none"
 

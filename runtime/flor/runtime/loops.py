@@ -39,6 +39,8 @@ def instrumentable(frame: FrameType, plan: LoopPlan | None) -> bool:
 
 def start(session: Session, name: str, iterable: Iterable[Any], frame: FrameType) -> Iterable[Any]:
     """The object a `for` loop over `iterable` runs on; `iterable` itself where we keep out."""
+    if isinstance(iterable, LoopIter) and iterable.state.name == name and iterable.state.open:
+        return iterable  # the user's own `flor.loop(name, …)` is that object already
     if not instrumentable(frame, session.loop_plan(name)):
         return iterable
     return LoopIter(session, name, iterable, frame)

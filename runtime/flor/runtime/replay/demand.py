@@ -93,9 +93,12 @@ class _Deriver:
         )
         # A name of today's script is known even if no run needs it replayed.
         known: list[Declaration] = [
-            (NO_RUN, str(statement.name), ()) for statement in self.statements
+            (NO_RUN, str(statement.name), path)
+            for statement in self.statements
+            for path in statement.paths or ((),)
         ]
-        with Views(self.connection, [*declarations, *known]) as views:
+        hidden = {run: self._new_loops(run) for run in self.runs}
+        with Views(self.connection, [*declarations, *known], hidden) as views:
             analysis = analyse(self.sql, views.catalogue)
             read: set[str] = set()
             for scan in analysis.scans:
@@ -106,17 +109,21 @@ class _Deriver:
                         if family == "log"
                     }
             names = tuple(sorted({d[1] for d in declarations} & read))
-            groups: dict[frozenset[str], list[int]] = defaultdict(list)
+            groups: dict[tuple[frozenset[str], frozenset[str]], list[int]] = defaultdict(list)
             for run in self.runs:
-                groups[frozenset(str(n.statement.name) for n in needs[run]) & read].append(run)
+                lacking = frozenset(str(n.statement.name) for n in needs[run]) & read
+                groups[lacking, hidden[run]].append(run)
             nodes: dict[tuple[int, str, int], set[int]] = defaultdict(set)
-            for hindsight, members in groups.items():
+            for (hindsight, loops), members in groups.items():
+                unrecorded = {("log", name) for name in hindsight} if hindsight else set()
+                if hindsight:  # a loop that only today's script notes prunes nothing either
+                    unrecorded |= {("loop", loop) for loop in loops}
                 columns = {
                     column
                     for scan in analysis.scans
                     if scan.table == "logs"
                     for column in scan.columns
-                    if views.catalogue.origin(column) in {("log", name) for name in hindsight}
+                    if views.catalogue.origin(column) in unrecorded
                 }
                 for found in derive_filter(analysis, columns):
                     reads = {views.catalogue.origin(column)[1] for column in found.names}
@@ -149,14 +156,28 @@ class _Deriver:
                 continue
             need = _Need(statement)
             for path in statement.paths or (tuple(statement.loops),):
-                shape = self._deepest(path, recorded, loops)
+                shape = self._deepest(path, recorded, loops, known=plan is not None)
                 if shape is not None:
                     need.shapes.add(shape)
             if need.shapes:
                 needs.append(need)
         return needs
 
-    def _deepest(self, path: Path, recorded: set[int], loops: set[str]) -> int | None:
+    def _new_loops(self, run: int) -> frozenset[str]:
+        """Loops around today's statements that the run did not note when it was recorded.
+
+        Iterations of them that earlier replays noted are only a part of all.
+        """
+        plan = self.store.plan(run)
+        if plan is None:
+            return frozenset()
+        had = {loop.name for loop in plan.loops}
+        paths = (path for s in self.statements for path in s.paths)
+        return frozenset(loop for path in paths for loop in path if loop not in had)
+
+    def _deepest(
+        self, path: Path, recorded: set[int], loops: set[str], *, known: bool
+    ) -> int | None:
         """The deepest recorded shape on a path; None if the run never came into the nest.
 
         A loop that the run's own plan has, but of which no iteration is recorded, was never
@@ -164,6 +185,8 @@ class _Deriver:
         """
         shape = ROOT
         for depth, loop in enumerate(path):
+            if known and loop not in loops:
+                return shape
             deeper = self.shapes.get(path[: depth + 1])
             if deeper is None or deeper not in recorded:
                 return None if loop in loops else shape

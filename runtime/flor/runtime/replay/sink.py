@@ -28,6 +28,7 @@ class ReplaySink:
         wanted: Mapping[Position, frozenset[str]],
         volatile: frozenset[str],
         old: frozenset[str] | None = None,
+        new_loops: frozenset[str] = frozenset(),
     ) -> None:
         self.writer = writer
         self.recorded = recorded
@@ -36,6 +37,7 @@ class ReplaySink:
         self.hindsight = frozenset(name for names in wanted.values() for name in names)
         self.volatile = volatile
         self.old = old  # ids of the statements that the recorded script had; None: not known
+        self.new_loops = new_loops  # noted by today's script only: wanted positions end before them
         self.divergences: list[Divergence] = []
         self.count = 0
         self.compared = 0
@@ -56,7 +58,7 @@ class ReplaySink:
             return
         position = self._position(ctx)
         if self.old is not None and stmt not in self.old:
-            if name in self.wanted.get(position, ()):
+            if name in self.wanted.get(self._recorded_part(position), ()):
                 self.writer.log(name, value, ctx, stmt)
                 self.stored += 1
             return
@@ -68,6 +70,14 @@ class ReplaySink:
         elif name in self.wanted.get(position, ()):
             self.writer.log(name, value, ctx, stmt)
             self.stored += 1
+
+    def _recorded_part(self, position: Position) -> Position:
+        """A position up to the first loop that the recorded script didn't note."""
+        if self.new_loops:
+            for depth, (loop, _) in enumerate(position):
+                if loop in self.new_loops:
+                    return position[:depth]
+        return position
 
     def _compare(self, name: str, ctx: Ctx | None, recorded: Any, value: object) -> None:
         self.compared += 1

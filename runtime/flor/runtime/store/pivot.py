@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from florc.queries import Catalogue
 
@@ -28,7 +28,9 @@ class Pivot:
         connection: sqlite3.Connection,
         catalogue: Catalogue,
         declared: Sequence[Declaration] = (),
+        hidden: Mapping[int, Collection[str]] | None = None,
     ) -> None:
+        """`hidden` names loops, per run, that don't count: rows end at the loop around them."""
         self._catalogue = catalogue
         self._paths = shape_paths(connection)
         self._parents = dict(connection.execute("SELECT shape, parent FROM shapes").fetchall())
@@ -40,19 +42,30 @@ class Pivot:
         for run, name, shape, typed in connection.execute(
             "SELECT run, name, shape, typed FROM name_shapes JOIN names USING (name_id)"
         ):
-            self._name_shapes[name][run].add(shape)
+            self._name_shapes[name][run].add(self._outside(shape, (hidden or {}).get(run, ())))
             if typed:
                 self._typed.add(("log", name))
         for run, loop, shape, typed in connection.execute(
             "SELECT run, loop, shape, typed FROM loop_shapes JOIN shapes USING (shape)"
         ):
-            self._loop_shapes[loop][run].add(shape)
+            if self._outside(shape, (hidden or {}).get(run, ())) == shape:
+                self._loop_shapes[loop][run].add(shape)
             if typed:
                 self._typed.add(("loop", loop))
         shapes = {path: shape for shape, path in self._paths.items()}
         for run, name, loops in declared:
             if tuple(loops) in shapes:
                 self._name_shapes[name][run].add(shapes[tuple(loops)])
+
+    def _outside(self, shape: int, loops: Collection[str]) -> int:
+        """The nest around the outermost of `loops` in a nest; the nest itself without one."""
+        path = self._paths.get(shape, ())
+        for depth, loop in enumerate(path):
+            if loop in loops:
+                for _ in path[depth:]:
+                    shape = self._parents[shape]
+                break
+        return shape
 
     def typed(self, column: str) -> bool:
         """Whether some values of a column of `logs` aren't what SQLite shows."""

@@ -7,7 +7,7 @@ columns are appended that tell the type of values which SQLite can't hold (True,
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from florc.queries import Catalogue, QueryError, Scan, analyse
@@ -28,7 +28,8 @@ def catalogue(connection: sqlite3.Connection, declared: Sequence[Declaration] = 
         "SELECT loop FROM shapes WHERE shape IN (SELECT shape FROM loop_shapes) "
         "GROUP BY loop ORDER BY min(depth), min(shape)"
     )
-    loop_names = tuple(row[0] for row in loops)
+    declared_loops = (loop for _, _, path in declared for loop in path)
+    loop_names = tuple(dict.fromkeys([*(row[0] for row in loops), *declared_loops]))
     names = connection.execute(
         "SELECT name FROM names WHERE name_id IN (SELECT name_id FROM name_shapes) ORDER BY name_id"
     )
@@ -93,9 +94,13 @@ class Views:
     """Makes the views of one query, and drops them at the end of the `with` block."""
 
     def __init__(
-        self, connection: sqlite3.Connection, declared: Sequence[Declaration] = ()
+        self,
+        connection: sqlite3.Connection,
+        declared: Sequence[Declaration] = (),
+        hidden: Mapping[int, Collection[str]] | None = None,
     ) -> None:
         self.connection = connection
+        self._hidden = hidden
         self.catalogue = catalogue(connection, declared)
         self._declared = declared
         self._pivot: Pivot | None = None
@@ -112,7 +117,7 @@ class Views:
     def pivot(self) -> Pivot:
         """The builder of `logs`."""
         if self._pivot is None:
-            self._pivot = Pivot(self.connection, self.catalogue, self._declared)
+            self._pivot = Pivot(self.connection, self.catalogue, self._declared, self._hidden)
         return self._pivot
 
     def create(self, scan: Scan, companions: Sequence[str] = (), *, node: bool = False) -> str:

@@ -1,4 +1,3 @@
-# golden: broken a logged value counts as a change of the model
 # golden: add-before "optimizer.step()" flor.log("probe", [len(x), x[0, 0].item(), loss.item(), model[1].running_mean[0].item()])
 # golden: query SELECT epoch, batch_idx, probe FROM logs WHERE epoch = 4 AND batch_idx > 0
 # golden: argv --epochs 4
