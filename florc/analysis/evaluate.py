@@ -209,14 +209,15 @@ class Expressions(State):
                 return found | heap.contents.get(obj, set())
             if obj.cls.method("__getattr__") is not None:
                 found |= self.method(obj, "__getattr__", [set()], node)
-            if obj.cls.libraries():
+            libraries = obj.cls.libraries()
+            if not all(self.effects.has_no(t, name, derived=True) for t in libraries):
                 found.add(heap.library_bound(obj, name))
             return found | heap.contents.get(obj, set())
         declared = self.effects.type(obj.type)
         if {name, "*"} & set(declared.scalars):
             return found
         found.add(heap.library_bound(obj, name))
-        if name in declared.own:
+        if name in declared.own or (declared.holds and name not in declared.holds):
             return found
         return found | heap.contents.get(obj, set())  # a wrapper's .module is what it was given
 

@@ -76,6 +76,8 @@ def jump_obstacle(
     for access in result.dynamic:
         if access.name in ("exec", "globals"):
             return f"{access.name}() at line {access.line} may bind names that can't be known"
+    if site.function.generator and _yields(site):
+        return "the loop yields: what advances the generator can't be taken along in a jump"
     accesses = summaries.of_statements(site.statements)
     for obj, access in _generators(summaries, accesses).items():
         assert obj.function is not None
@@ -104,6 +106,19 @@ def jump_obstacle(
                 f"changes ({why}): it can't be fast-forwarded"
             )
     return ""
+
+
+def _yields(site: LoopSite) -> bool:
+    """Whether an iteration may be suspended."""
+    scopes = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+    stack: list[ast.AST] = list(site.node.body)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, (ast.Yield, ast.YieldFrom)):
+            return True
+        if not isinstance(node, scopes):
+            stack += ast.iter_child_nodes(node)
+    return False
 
 
 def _born_in(summaries: Summaries, site: LoopSite, objs: set[Obj]) -> frozenset[Obj]:

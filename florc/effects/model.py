@@ -9,7 +9,8 @@ held objects that iterating over it calls, e.g. ``__getitem__`` of a loader's da
 (the type of data attributes, such as a layer's weight), ``own`` (attributes that are such parts
 and never objects that it was given), ``lacks`` (methods that no object of the type has),
 ``closed`` (true: objects of it have no public methods but those described, no attributes that can
-be called but what they hold), ``closed_base`` (true: the same of project classes derived from it),
+be called but what they hold), ``closed_base`` (true: the same of project classes derived from it), ``holds`` (the attributes that
+give what it was given, such as a wrapper's ``module``; without it any attribute may),
 ``iteration_draws`` (RNG streams that making an iterator of it draws from), ``elements`` (the type
 of what iterating yields).
 
@@ -92,6 +93,7 @@ class LibraryType:
     lacks: tuple[str, ...] = ()
     closed: bool = False
     closed_base: bool = False
+    holds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,8 @@ class Effects:
         declared = self.type(type_name)
         if method in declared.lacks:
             return True
-        if method.startswith("_") or not (declared.closed_base if derived else declared.closed):
+        private = method.startswith("_") and method != "__call__"
+        if private or not (declared.closed_base if derived else declared.closed):
             return False
         effect = self.method(type_name, method)
         return effect is None or "*" in effect.name
@@ -180,13 +183,14 @@ class Effects:
             tuple(s for t in chain for s in t.lacks),
             any(t.closed for t in chain),
             chain[0].closed_base,
+            next((t.holds for t in chain if t.holds), ()),
         )
 
 
 _LISTS = {"mutates", "keeps", "returns", "draws", "calls", "kills_grads", "advances"}
 _FLAGS = {"trains", "sink", "clock", "reads_grads"}
 _STREAMS = {"python", "numpy", "torch", "cuda"}
-_TYPE_LISTS = {"bases", "scalars", "own", "lacks", "iterable_calls", "iteration_draws"}
+_TYPE_LISTS = {"bases", "scalars", "own", "lacks", "holds", "iterable_calls", "iteration_draws"}
 
 
 def _strings(value: Any, place: str) -> tuple[str, ...]:

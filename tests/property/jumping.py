@@ -24,6 +24,7 @@ from flor.runtime.loops import LoopIter
 from flor.runtime.record.heads import RecordHeads
 from flor.runtime.replay.heads import Loop, ReplayHeads, Stop
 from flor.runtime.replay.schedule import Position, Schedule
+from flor.runtime.store.values import freeze
 from flor.runtime.session import Ctx, LoopState, Session, key
 from florc.driver import compile_project
 from florc.emit.build import Build, assemble
@@ -160,7 +161,7 @@ class Outcome:
 def truth(text: str) -> list[tuple[str, Any]]:
     """What the program logs when nothing is instrumented."""
     values = Values()
-    flor._log = lambda name, value: values.log(name, value, None, "")
+    flor._log = lambda name, value: values.log(name, freeze(value), None, "")
     try:
         with as_main() as main:
             exec(compile(text, "program.py", "exec", dont_inherit=True), main.__dict__)
