@@ -204,7 +204,7 @@ def table(results: list[Measured], price: list[float], pairs: int) -> str:
         f"`flor.log` of a float, while recording: **{log:.0f} ns** of the calling thread's "
         f"processor time (an empty function: {empty:.0f} ns), {wall:.0f} ns of wall time in a "
         f"loop that does nothing else, where the writer's thread competes for the interpreter. "
-        f"An iteration of an instrumented loop: {iteration:.0f} ns.",
+        f"The coordinates of a loop's iteration: {iteration:.0f} ns.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -222,7 +222,7 @@ def write(text: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=4)
+    parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="two pairs of short runs")
     parser.add_argument("--no-write", action="store_true", help="only print")
     args = parser.parse_args()

@@ -112,6 +112,14 @@ _TABLE = (
         "the statement fills. Values are recorded, but a query can't ask for a replay of them.",
         'Give the name as a literal: `flor.log("loss", loss)`.',
     ),
+    Code(
+        "FLR013",
+        "warning",
+        "logged name that is a loop's column too",
+        "In SQL the name means the loop's position, which need not be the logged value: a `while` "
+        "loop's counter is noted at the head, before the body steps it.",
+        'Ask for the logged value as `"log.NAME"` (quoted), or log it under another name.',
+    ),
 )
 
 CODES: dict[str, Code] = {code.code: code for code in _TABLE}

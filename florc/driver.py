@@ -8,12 +8,13 @@ from pathlib import Path
 
 from florc.analysis.callgraph import Summaries
 from florc.analysis.cfg import ControlFlowGraph, control_flow_graph
+from florc.analysis.contexts import swallows
 from florc.analysis.checkpoint_set import CheckpointSet, checkpoint_set
 from florc.analysis.execute import points_to
 from florc.analysis.gradients import GradientLiveness
 from florc.analysis.iterators import jump_obstacle
 from florc.analysis.liveness import LiveSets, liveness
-from florc.analysis.logs import log_accesses, log_statements
+from florc.analysis.logs import hidden_names, log_accesses, log_statements
 from florc.analysis.loops import LoopSite, find_loops, name_loops
 from florc.analysis.objects import Function, Obj
 from florc.analysis.program import Program, build_program
@@ -92,7 +93,7 @@ def compile_project(
     for site in sites:
         function = site.function
         if function not in graphs and not isinstance(function.node, ast.Lambda):
-            graphs[function] = control_flow_graph(function.node.body)
+            graphs[function] = control_flow_graph(function.node.body, swallows(model))
             live[function] = liveness(graphs[function], function.scope, program.scopes)
     sets = {
         site: checkpoint_set(program, summaries, site, graphs[site.function], live[site.function])
@@ -118,6 +119,10 @@ def _plan(analysis: Analysis) -> Plan:
         if log.impure:
             message = f"evaluating this log statement may change training: {log.impure}"
             diagnostics.append(Diagnostic("FLR008", "warning", message, log.file, log.line))
+    for log in hidden_names(analysis.summaries, sites):
+        message = f"logged name {log.name!r} is also a loop's column: ask for it as \"log.{log.name}\""
+        place = log.function.module.rel
+        diagnostics.append(Diagnostic("FLR013", "warning", message, place, log.line))
     if not analysis.summaries.points_to.complete:
         message = "the analysis did not settle; every replay of this script runs from its start"
         diagnostics.append(Diagnostic("FLR011", "warning", message, project.script.rel, 0))
@@ -196,9 +201,21 @@ def _edits(analysis: Analysis, plan: Plan) -> tuple[Edit, ...]:
     for result in analysis.sets.values():
         for obj in result.iterators:
             made = _iterator_edit(obj)
-            if made is not None:
+            if made is not None and not _instrumented(analysis, obj):
                 edits[made.rel, made.line, made.col, made.kind] = made
     return tuple(sorted(edits.values(), key=lambda e: (e.rel, e.line, e.col, e.kind)))
+
+
+def _instrumented(analysis: Analysis, obj: Obj) -> bool:
+    """Whether the call that makes an iterator is already one of ours."""
+    site, where = obj.site, obj.where
+    assert isinstance(site, ast.Call) and where is not None
+    found = instrumented_loops(where.module.tree)
+    return (site.lineno, site.col_offset) in found or any(
+        isinstance(node, ast.Call) and any(arg is site for arg in node.args)
+        and (node.lineno, node.col_offset) in found
+        for node in ast.walk(where.module.tree)
+    )
 
 
 def _iterator_edit(obj: Obj) -> Edit | None:

@@ -17,10 +17,9 @@ def nothing(name, value):
     return value
 
 
-def main():
-    value = 0.5
+def logging(value):
+    """(processor time, wall time) of 10 * ITERATIONS calls."""
     cpu = wall = 0
-    begun = time.thread_time_ns()
     for i in range(ITERATIONS):  # noqa: B007
         w, c = time.perf_counter_ns(), time.thread_time_ns()
         flor.log("a", value)
@@ -35,12 +34,14 @@ def main():
         flor.log("j", value)
         cpu += time.thread_time_ns() - c
         wall += time.perf_counter_ns() - w
-    iterations = time.thread_time_ns() - begun - cpu
+    return cpu, wall
 
-    empty = clocks = 0
-    begun = time.thread_time_ns()
+
+def calling(value):
+    """Processor time of as many calls of an empty function."""
+    cpu = 0
     for i in range(ITERATIONS):  # noqa: B007
-        w, c = time.perf_counter_ns(), time.thread_time_ns()
+        c = time.thread_time_ns()
         nothing("a", value)
         nothing("b", value)
         nothing("c", value)
@@ -51,13 +52,34 @@ def main():
         nothing("h", value)
         nothing("i", value)
         nothing("j", value)
-        empty += time.thread_time_ns() - c
-        clocks += time.perf_counter_ns() - w
-    clocks = time.thread_time_ns() - begun - empty
+        cpu += time.thread_time_ns() - c
+    return cpu
 
+
+def instrumented():
+    """Processor time of ITERATIONS iterations of a loop with coordinates."""
+    begun = time.thread_time_ns()
+    for i in range(ITERATIONS):
+        if i < 0:
+            flor.log("z", i)
+    return time.thread_time_ns() - begun
+
+
+def plain():
+    """The same without a log statement, so without coordinates."""
+    begun = time.thread_time_ns()
+    for i in range(ITERATIONS):
+        if i < 0:
+            nothing("z", i)
+    return time.thread_time_ns() - begun
+
+
+def main():
+    cpu, wall = logging(0.5)
+    empty = calling(0.5)
     calls = 10 * ITERATIONS
+    iteration = (instrumented() - plain()) / ITERATIONS
     with open(os.environ["BENCH_TIMES"], "w") as file:
-        iteration = (iterations - clocks) / ITERATIONS
         file.write(f"{cpu / calls} {wall / calls} {empty / calls} {iteration}")
 
 

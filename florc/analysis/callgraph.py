@@ -9,7 +9,7 @@ from functools import cached_property
 import networkx as nx
 
 from florc.analysis.execute import PointsTo
-from florc.analysis.objects import Access, Function
+from florc.analysis.objects import Access, CallEdge, Function
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,14 @@ class Summaries:
         found: dict[ast.stmt, set[Function]] = {}
         for edge in self.points_to.edges:
             found.setdefault(edge.statement, set()).add(edge.callee)
+        return found
+
+    @cached_property
+    def calls_of(self) -> dict[Function, list[CallEdge]]:
+        """Function -> the places that may call it."""
+        found: dict[Function, list[CallEdge]] = {}
+        for edge in self.points_to.edges:
+            found.setdefault(edge.callee, []).append(edge)
         return found
 
     @cached_property

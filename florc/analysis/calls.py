@@ -47,6 +47,7 @@ class Calls(Expressions):
             if node not in self.unresolved:
                 return set()
             if isinstance(node.func, ast.Attribute):
+                self._unknown_receiver(node.func, shown)
                 return self._scalar_method(node, node.func.attr, args, kwargs, rest, shown)
             return self.unknown_call(set(), args, kwargs, rest, node, shown)
         return self.invoke(callee, args, kwargs, rest, node, shown)
@@ -58,6 +59,11 @@ class Calls(Expressions):
         for obj in self.value_of(self.evaluate(func.value)):
             found |= self._method_of(obj, func.attr, func)
         return found
+
+    def _unknown_receiver(self, func: ast.Attribute, shown: str) -> None:
+        """A method of something whose origin isn't known may mutate it where it is kept."""
+        if func.attr not in _TEXT and self.effects.by_method_name(func.attr) is None:
+            self.touch(func.value, f"unknown call {shown}() may mutate it")
 
     def _method_of(self, obj: Obj, name: str, node: ast.AST) -> set[Obj]:
         """What `obj.name` may be when it is called at once."""
@@ -187,7 +193,7 @@ class Calls(Expressions):
                 self.active[function] = None
                 heap.changed = True
             return {heap.alloc(node, function=function, where=self.function)}
-        self.edge(function)
+        self.edge(function, node)
         return set(heap.returns.get(function, ()))
 
     def _construct(
@@ -212,6 +218,7 @@ class Calls(Expressions):
                 self.heap.add_field(made, name, objs)
             for name, objs in kwargs.items():
                 self.heap.add_field(made, name, objs)
+            self._field_defaults(cls, made, node)
             if libraries or not fields:
                 self.heap.add_contents(made, set().union(rest, *args))
             for library in libraries:
@@ -222,6 +229,23 @@ class Calls(Expressions):
         if post is not None:
             self._project(post, [{made}], {}, set(), node)
         return {made}
+
+    def _field_defaults(self, cls: Class, made: Obj, node: ast.AST) -> None:
+        """Fields of a dataclass that a `default_factory` makes anew for each instance."""
+        for base in cls.mro():
+            for statement in base.node.body:
+                if not isinstance(statement, ast.AnnAssign):
+                    continue
+                value, target = statement.value, statement.target
+                if not (isinstance(value, ast.Call) and isinstance(target, ast.Name)):
+                    continue
+                for keyword in value.keywords:
+                    if keyword.arg in ("default_factory", "factory"):
+                        outer, self.scope = self.scope, base.scope
+                        factory = self.evaluate(keyword.value)
+                        objs = self.invoke(factory, [], {}, set(), keyword.value, target.id)
+                        self.scope = outer
+                        self.heap.add_field(made, target.id, objs)
 
     def _library(
         self,
@@ -235,8 +259,12 @@ class Calls(Expressions):
         if name.rpartition(".")[2] in _DYNAMIC and name.startswith("builtins."):
             self.record("dynamic", name=name.rpartition(".")[2])
             return set()
+        if name == "flor.runtime.abi.iterator" and args:  # emitted code, compiled again
+            return self.invoke(args[0], args[1:], kwargs, rest, node, shown)
         if name == "flor.log":
             self.record("log", name=_literal_name(node))
+        if name == "builtins.type" and len(args) == 1:
+            return {self.heap.klass(o.cls) for o in args[0] if o.kind == "alloc" and o.cls}
         effect = self.effects.call(name)
         if effect is not None:
             if name.rpartition(".")[0] in self.effects.types and args:  # list.append(xs, x)
@@ -327,7 +355,8 @@ class Calls(Expressions):
         if function is None:
             return set()
         first = [{obj.receiver}] if obj.kind == "bound" and obj.receiver else []
-        return self._project(function, first, {}, given, node)
+        with self.heap.often():
+            return self._project(function, first, {}, given, node)
 
     def unknown_call(
         self,
@@ -354,7 +383,7 @@ class Calls(Expressions):
                         if not method.node.name.startswith("__"):  # type: ignore[union-attr]
                             self._project(method, [{obj}], {}, given, node)
         kept = {o for o in given if o.kind in ("alloc", "part")}
-        made = {o for o in receiver if unknown(o)}  # what it returns counts as a part of it
+        made = {o for o in receiver if unknown(o) or o.kind == "part"}  # what it returns counts as a part of it
         made = made or {self.heap.alloc(node, "", where=self.function, tag="unknown")}
         for obj in made:
             self.heap.add_contents(obj, kept)
@@ -403,9 +432,11 @@ class Calls(Expressions):
                 elif obj.kind in ("function", "bound"):
                     results |= self._call_back(obj, given, node)
                 elif obj.kind == "alloc" and obj.cls is not None:
-                    results |= self._instance(obj, [given], {}, given, node, shown)
+                    with self.heap.often():
+                        results |= self._instance(obj, [given], {}, given, node, shown)
                 elif obj.kind in ("library", "class"):  # defaultdict(list), map(float, …)
-                    results |= self._invoke_one(obj, [], {}, set(), node, shown)
+                    with self.heap.often():
+                        results |= self._invoke_one(obj, [], {}, set(), node, shown)
         found = self._result(effect, receiver, at, node)
         if effect.calls:
             for obj in found:
@@ -491,6 +522,10 @@ class Calls(Expressions):
                 found |= receiver
             elif result == "part:self":
                 found |= {self.heap.part(obj, effect.type) for obj in receiver}
+            elif result.startswith("holder:"):  # a new container of parts: a state dictionary
+                made = self.heap.alloc(node, effect.type, where=self.function)
+                self.heap.add_contents(made, {self.heap.part(obj) for obj in at(result[7:])})
+                found.add(made)
             elif result.startswith(("copy:", "deepcopy:")):
                 how, _, location = result.partition(":")
                 for obj in list(self.value_of(at(location))):

@@ -8,6 +8,7 @@ body may jump to its handlers; `finally` joins all ways through it (an over-appr
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Union
 
@@ -58,7 +59,8 @@ class _Jumps:
 
 
 class _Builder:
-    def __init__(self) -> None:
+    def __init__(self, swallows: Callable[[ast.withitem], bool]) -> None:
+        self.swallows = swallows
         self.nodes: list[Node] = []
         self.heads: dict[ast.stmt, Node] = {}
 
@@ -88,11 +90,17 @@ class _Builder:
             return then + other
         if isinstance(statement, (ast.With, ast.AsyncWith)):
             after = self.block(statement.body, [node], jumps)
-            return [*after, node]  # a context manager may swallow an exception
+            # A context manager may swallow an exception, and then the body is left half way.
+            return [*after, node] if any(map(self.swallows, statement.items)) else after
         if isinstance(statement, ast.Match):
             after = [node]
+            tried = [node]
             for case in statement.cases:
-                after += self.block(case.body, [node], jumps)
+                start = self.new("stmt", _CaseHeader(case, statement), tried)
+                after += self.block(case.body, [start], jumps)
+                if case.guard is not None:  # bound, then refused
+                    tried = [*tried, start]
+                    after.append(start)
             return after
         if isinstance(statement, ast.Return):
             if jumps.returns is not None:
@@ -180,14 +188,46 @@ class _HandlerHeader(ast.Pass):
         self.handler = handler
 
 
+class _CaseHeader(ast.Pass):
+    """Stands for `case pattern if guard:` in the graph."""
+
+    _fields = ()
+
+    def __init__(self, case: ast.match_case, match: ast.Match) -> None:
+        line = getattr(case.pattern, "lineno", match.lineno)
+        super().__init__(lineno=line, col_offset=getattr(case.pattern, "col_offset", 0))
+        self.case = case
+
+
+def case_of(statement: ast.stmt | None) -> ast.match_case | None:
+    """The case clause that a node stands for, or None."""
+    return statement.case if isinstance(statement, _CaseHeader) else None
+
+
+def pattern_names(pattern: ast.AST) -> list[str]:
+    """Names that a match pattern binds."""
+    found = [getattr(n, "name", None) or getattr(n, "rest", None) for n in ast.walk(pattern)]
+    return [name for name in found if isinstance(name, str)]
+
+
 def handler_of(statement: ast.stmt | None) -> ast.ExceptHandler | None:
     """The except clause that a node stands for, or None."""
     return statement.handler if isinstance(statement, _HandlerHeader) else None
 
 
-def control_flow_graph(body: list[ast.stmt]) -> ControlFlowGraph:
-    """Build the graph of a function's or module's body."""
-    builder = _Builder()
+def may_swallow(item: ast.withitem) -> bool:
+    """The default: any context manager may swallow exceptions."""
+    return True
+
+
+def control_flow_graph(
+    body: list[ast.stmt], swallows: Callable[[ast.withitem], bool] = may_swallow
+) -> ControlFlowGraph:
+    """Build the graph of a function's or module's body.
+
+    `swallows` tells whether a context manager may swallow an exception of its block.
+    """
+    builder = _Builder(swallows)
     entry = builder.new("entry", None, [])
     jumps = _Jumps(None, None, [], None)
     ends = builder.block(body, [entry], jumps)

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from florc.analysis.callgraph import Summaries
-from florc.analysis.cfg import ControlFlowGraph
+from florc.analysis.cfg import ControlFlowGraph, case_of, handler_of
 from florc.analysis.heap import owner_of
 from florc.analysis.liveness import LiveSets, names_of
 from florc.analysis.loops import LoopSite
@@ -141,7 +141,7 @@ class _Roots:
                 continue
             seen.add((path, obj))
             found.append((path, obj))
-            if obj in expanded:
+            if obj in expanded and (path.count(".") > 2 or _single(obj, self.summaries)):
                 continue
             expanded.add(obj)
             if obj.kind in ("bound", "libbound") and obj.receiver is not None:
@@ -152,6 +152,9 @@ class _Roots:
                         for inner in sorted(objs, key=repr):
                             queue.append((f"{path}.{name}", inner))
             elif obj.kind == "function" and obj.function is not None:
+                for how, objs in self.heap.defaults.get(obj.function, {}).items():
+                    for inner in sorted(objs, key=repr):
+                        queue.append((f"{path}.{how}", inner))
                 for owner, name in self.heap.free_variables(obj.function):
                     if owner is not self.scope:
                         for inner in sorted(self.heap.variable(owner, name), key=repr):
@@ -172,16 +175,21 @@ def checkpoint_set(
     roots = _Roots(program, summaries, site, live)
     members: dict[str, Member] = {}
     rebound_lines = _rebound_here(program, site, cfg)
-    for name, line in sorted(rebound_lines.items(), key=lambda item: item[1]):
+    for name, line in sorted(rebound_lines.items(), key=lambda item: (item[1], item[0])):
         if name in live:
             members[name] = Member(name, "rebound", "exact", f"assigned at line {line}", line)
     for access in accesses:
-        if access.kind == "rebind" and access.scope is not None:
+        if access.kind in ("rebind", "touch") and access.scope is not None:
+            if access.scope is site.function.scope and access.name not in live:
+                continue
             path = _rebound_path(program, summaries, site, roots, access)
             if path and path not in members:
                 line = access.line if access.function is site.function else 0
                 reason = f"assigned in {access.function.path or 'the module'}, line {access.line}"
-                members[path] = Member(path, "rebound", "exact", reason, line)
+                if access.kind == "touch":
+                    reason = f"{access.reason}, line {access.line}"
+                how = "rebound" if access.kind == "rebind" else "mutated"
+                members[path] = Member(path, how, access.certainty, reason, line)
     changes = changed_objects(summaries, accesses)
     pairs = roots.paths()
     iterators = _add_mutated(summaries, site, changes, pairs, members)
@@ -204,8 +212,8 @@ def _rebound_here(program: Program, site: LoopSite, cfg: ControlFlowGraph) -> di
         statement = node.statement
         if statement is None or node.role == "init":
             continue
-        handler_inside = not statement._fields and statement.lineno in _span(site.node)
-        if statement in inside or handler_inside:
+        header = handler_of(statement) is not None or case_of(statement) is not None
+        if statement in inside or (header and statement.lineno in _span(site.node)):
             for name in names_of(node, scope, program.scopes)[1]:
                 found[name] = min(found.get(name, statement.lineno), statement.lineno)
     for statement in inside:  # bound on some paths only: walrus, match captures, del
@@ -215,10 +223,6 @@ def _rebound_here(program: Program, site: LoopSite, cfg: ControlFlowGraph) -> di
                 name = child.target.id
             elif isinstance(child, ast.Name) and isinstance(child.ctx, ast.Del):
                 name = child.id
-            elif isinstance(child, (ast.MatchAs, ast.MatchStar)) and child.name:
-                name = child.name
-            elif isinstance(child, ast.MatchMapping) and child.rest:
-                name = child.rest
             if name and scope.owner(name) is scope:
                 found.setdefault(name, getattr(child, "lineno", statement.lineno))
     return found
@@ -282,12 +286,14 @@ def _add_mutated(
 
     for path, obj in pairs:
         change = changes.get(owner_of(obj))
-        if change is None or obj.kind == "function":
+        if change is None:
             continue
-        if change.whole is not None:
-            unique = (
-                len(holders[path]) == 1 and obj.kind == "alloc" and _single(obj, summaries)
-            )
+        # Only a path that can lead to nothing else, to an object that is the only one of its
+        # allocation site, is sure to save it; otherwise other paths to it are needed too.
+        unique = (
+            len(holders[path]) == 1 and obj.kind != "part" and _single(obj, summaries)
+        )
+        if change.whole is not None and obj.kind != "function":
             if unique and obj in alias_of and alias_of[obj] != path:
                 continue  # the same object under another name
             if unique:
@@ -296,12 +302,16 @@ def _add_mutated(
             add(path, change.whole, change.certain, "iterator" if advanced else "mutated")
             if advanced and isinstance(obj.site, ast.Call):
                 iterators[obj] = None
-            named.add(obj)
+            if unique:
+                named.add(obj)
         for attribute, access in change.attributes.items():
-            add(f"{path}.{attribute}", access, access.certainty == "exact")
-            named.add(obj)
+            # An assigned attribute may hold another object by now, that is no one else's.
+            assigned = access.certainty == "exact"
+            add(f"{path}.{attribute}", access, assigned, "rebound" if assigned else "mutated")
+            if unique:
+                named.add(obj)
     missing = {o for o in changes if o not in named and o.kind == "alloc"}
-    for path, obj in pairs:  # mutated objects that only a container or a lump leads to
+    for path, obj in pairs:  # mutated objects that only a container or a lump leads to for sure
         if not missing:
             break
         if obj.kind in ("function", "class", "module", "library", "bound", "libbound"):
@@ -310,37 +320,51 @@ def _add_mutated(
             continue  # entered by its attributes
         inside = heap.reach({obj}) & missing
         inside -= {o for o in inside if _harmless(summaries, o)}
-        if inside and not _harmless(summaries, obj) and _needs(heap, obj, inside, named):
+        if inside and not _harmless(summaries, obj) and obj not in inside:
             chosen = min(inside, key=repr)
             change = changes[chosen]
             access = change.whole or next(iter(change.attributes.values()))
             add(path, access, change.certain)
-            missing -= inside
             if change.advanced is not None and isinstance(chosen.site, ast.Call):
                 iterators[chosen] = None
     return tuple(iterators)
 
 
-def _needs(heap: object, obj: Obj, inside: set[Obj], named: set[Obj]) -> bool:
-    """Whether saving `obj` is what brings `inside` in (and not just a path around)."""
-    return obj not in named or bool(inside)
-
-
 def _single(obj: Obj, summaries: Summaries) -> bool:
     """Whether the allocation site makes one object only: it isn't in a loop or a callee."""
     where = obj.where
-    if where is None or not isinstance(where.node, ast.Module):
-        callers = summaries.callers.get(where, []) if where is not None else []
-        if len(callers) > 1:
-            return False
-    site = obj.site
-    if where is None or site is None or isinstance(where.node, ast.Lambda):
+    if obj.kind in ("class", "module"):
+        return True
+    if obj.kind == "function":
+        return obj.function is None or obj.function.scope.parent is None or (
+            obj.function.scope.parent.kind == "module"
+        )
+    if where is None or obj.site is None or obj in summaries.points_to.heap.many:
         return False
-    for loop in ast.walk(where.node):
-        if isinstance(loop, (ast.For, ast.While, ast.AsyncFor, ast.ListComp, ast.GeneratorExp)):
-            if any(child is site for child in ast.walk(loop)):
-                return False
-    return True
+    return not _in_loop(where, obj.site) and _once(where, summaries, frozenset())
+
+
+def _once(function: Function, summaries: Summaries, within: frozenset[Function]) -> bool:
+    """Whether a function runs once at most: one call of it, in code that runs once."""
+    if isinstance(function.node, ast.Module):
+        return True
+    calls = summaries.calls_of.get(function, ())
+    if len(calls) != 1 or function.generator or function in within:
+        return False
+    edge = calls[0]
+    if edge.at is None or _in_loop(edge.caller, edge.at) or _in_loop(edge.caller, edge.statement):
+        return False
+    return _once(edge.caller, summaries, within | {function})
+
+
+def _in_loop(function: Function, node: ast.AST) -> bool:
+    """Whether code of a function's own body may run more often than the body."""
+    return any(child is node for loop in _repeated(function) for child in ast.walk(loop))
+
+
+def _repeated(function: Function) -> list[ast.AST]:
+    kinds = (ast.For, ast.While, ast.AsyncFor, ast.ListComp, ast.SetComp, ast.DictComp)
+    return [n for n in ast.walk(function.node) if isinstance(n, (*kinds, ast.GeneratorExp))]
 
 
 def _without_prefixes(members: dict[str, Member]) -> tuple[Member, ...]:

@@ -75,13 +75,14 @@ class State:
                 "mutate", obj, attribute=attribute, deep=whole, certainty=certainty, reason=reason
             )
 
-    def edge(self, callee: Function) -> None:
-        """The current statement may call `callee`."""
+    def edge(self, callee: Function, at: ast.AST | None = None) -> None:
+        """The current statement may call `callee`, by the expression `at`."""
         if callee not in self.active:
             self.active[callee] = None
             self.heap.changed = True
         if self.recording:
-            self.edges[CallEdge(self.function, self.statement, callee)] = None
+            at = None if self.heap.repeating else at
+            self.edges[CallEdge(self.function, self.statement, callee, at)] = None
 
     # -- names ----------------------------------------------------------------------------------
     def lookup(self, name: str) -> set[Obj]:
@@ -196,6 +197,8 @@ class Expressions(State):
 
     def _instance_attribute(self, obj: Obj, name: str, node: ast.AST) -> set[Obj]:
         heap = self.heap
+        if name == "__class__" and obj.cls is not None:
+            return {heap.klass(obj.cls)}
         found = set(heap.field(obj, name))
         if obj.cls is not None:
             method = obj.cls.method(name)
@@ -204,22 +207,52 @@ class Expressions(State):
             elif method is not None:
                 found.add(heap.function(method) if method.static else heap.bound(obj, method))
             for base in obj.cls.mro():
-                found |= heap.field(heap.klass(base), name)
+                plain = heap.function(base.methods[name]) if name in base.methods else None
+                found |= heap.field(heap.klass(base), name) - {plain}  # an instance binds it
             if found:
                 return found | heap.contents.get(obj, set())
             if obj.cls.method("__getattr__") is not None:
                 found |= self.method(obj, "__getattr__", [set()], node)
             libraries = obj.cls.libraries()
+            if any(name in self.effects.type(t).own for t in libraries):
+                return found | {heap.part(obj)} | heap.contents.get(obj, set())
             if not all(self.effects.has_no(t, name, derived=True) for t in libraries):
                 found.add(heap.library_bound(obj, name))
             return found | heap.contents.get(obj, set())
         declared = self.effects.type(obj.type)
         if {name, "*"} & set(declared.scalars):
             return found
+        if name not in declared.holds and self.effects.has_no(obj.type, name):
+            return found  # another object of the points-to set is meant
+        if name in declared.own:
+            return found | {heap.part(obj)}
         found.add(heap.library_bound(obj, name))
-        if name in declared.own or (declared.holds and name not in declared.holds):
+        if declared.holds and name not in declared.holds:
             return found
         return found | heap.contents.get(obj, set())  # a wrapper's .module is what it was given
+
+    def touch(self, place: ast.expr, reason: str) -> None:
+        """Something without a known object may be mutated: what holds it counts as mutated."""
+        if not self.recording:
+            return
+        if isinstance(place, ast.Attribute):
+            holders = self.value_of(self.evaluate(place.value))
+            for obj in holders:
+                narrow = place.attr if obj.kind == "class" or obj.cls is not None else ""
+                self.mutate({obj}, reason, attribute=narrow, certainty="assumed")
+            if not holders:
+                self.touch(place.value, reason)
+        elif isinstance(place, ast.Subscript):
+            holders = self.value_of(self.evaluate(place.value))
+            self.mutate(holders, reason, certainty="assumed")
+            if not holders:
+                self.touch(place.value, reason)
+        elif isinstance(place, ast.Name):
+            owner = self.scope.owner(place.id)
+            if owner is not None and owner.kind in ("module", "function"):
+                self.record(
+                    "touch", name=place.id, scope=owner, reason=reason, certainty="assumed"
+                )
 
     def value_of(self, objs: set[Obj]) -> set[Obj]:
         """Objects as data: what is read from a lump, and not called, is a part of it."""
@@ -260,9 +293,26 @@ class Expressions(State):
         return self.heap.elements(obj)
 
     def _on_Lambda(self, node: ast.Lambda) -> set[Obj]:
-        for default in [*node.args.defaults, *(d for d in node.args.kw_defaults if d)]:
-            self.evaluate(default)
-        return {self.heap.function(self.program.functions[node])}
+        function = self.program.functions[node]
+        self.defaults(function, node.args)
+        return {self.heap.function(function)}
+
+    def defaults(self, function: Function, arguments: ast.arguments) -> None:
+        """Default values: bound to their parameters, and kept by the function."""
+        positional = [*arguments.posonlyargs, *arguments.args]
+        with_default = positional[len(positional) - len(arguments.defaults) :]
+        keywords = zip(arguments.kwonlyargs, arguments.kw_defaults)
+        for kept, pairs in (
+            ("__defaults__", zip(with_default, arguments.defaults)),
+            ("__kwdefaults__", keywords),
+        ):
+            for arg, default in pairs:
+                objs = self.value_of(self.evaluate(default))
+                self.heap.add_variable(function.scope, arg.arg, objs)
+                mutable = {o for o in objs if o.kind == "alloc"}
+                if mutable:  # it outlives calls: who mutates it changes the next call
+                    known = self.heap.defaults.setdefault(function, {}).setdefault(kept, set())
+                    self.heap._grow(known, mutable)
 
     def _on_Call(self, node: ast.Call) -> set[Obj]:
         return self.call(node)

@@ -99,6 +99,8 @@ class Executor(Calls):
     def _assign_attribute(self, target: ast.Attribute, objs: set[Obj]) -> None:
         receivers = self.evaluate(target.value)
         shown = ast.unparse(target)
+        if not receivers:
+            self.touch(target.value, f"{shown} is assigned")
         for obj in list(receivers):
             if obj.kind == "module" and obj.module is not None:
                 scope = self.program.module_scope(obj.module)
@@ -128,6 +130,8 @@ class Executor(Calls):
         receivers = self.value_of(self.evaluate(target.value))
         self.evaluate(target.slice)
         shown = ast.unparse(target)
+        if not receivers:
+            self.touch(target.value, f"{shown} is assigned")
         for obj in list(receivers):
             if obj.kind == "alloc" and obj.cls is not None:
                 self.method(obj, "__setitem__", [set(), objs], target)
@@ -251,14 +255,7 @@ class Executor(Calls):
 
     def _do_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         function = self.program.functions[node]
-        arguments = node.args
-        positional = [*arguments.posonlyargs, *arguments.args]
-        for arg, default in zip(reversed(positional), reversed(arguments.defaults)):
-            self.heap.add_variable(function.scope, arg.arg, self.value_of(self.evaluate(default)))
-        for arg, default_or_none in zip(arguments.kwonlyargs, arguments.kw_defaults):
-            objs = self.value_of(self.evaluate(default_or_none))
-            self.heap.add_variable(function.scope, arg.arg, objs)
-        self._annotated(function, arguments)
+        self.defaults(function, node.args)
         made: set[Obj] = {self.heap.function(function)}
         for decorator in reversed(node.decorator_list):
             callee = self.evaluate(decorator)
@@ -268,14 +265,6 @@ class Executor(Calls):
         self._bind(node.name, made)
 
     _do_AsyncFunctionDef = _do_FunctionDef
-
-    def _annotated(self, function: Function, arguments: ast.arguments) -> None:
-        """A parameter that no call site of the project binds takes its annotation's type."""
-        for arg in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
-            if arg.annotation is None or self.heap.variable(function.scope, arg.arg):
-                continue
-            if function in self.active and not self.recording:
-                continue
 
     def _do_ClassDef(self, node: ast.ClassDef) -> None:
         cls = self.program.classes[node]
@@ -343,6 +332,28 @@ class Executor(Calls):
                     self._bind(name, self.heap.variable(source, name))
 
 
+def _place(node: ast.AST | None) -> tuple[int, int]:
+    return getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
+
+
+def _order(access: Access) -> tuple[object, ...]:
+    """Source order: points-to sets have none of their own, and reports must be stable."""
+    obj = access.obj
+    site = obj.site if obj is not None else None
+    return (
+        access.function.module.rel,
+        _place(access.statement),
+        access.kind,
+        access.name,
+        repr(obj),
+        _place(site),
+        access.attribute,
+        access.deep,
+        access.certainty,
+        access.reason,
+    )
+
+
 def _load(target: ast.expr) -> ast.expr:
     """The target as an expression that is read."""
     return target
@@ -376,8 +387,8 @@ def points_to(program: Program, effects: Effects) -> PointsTo:
         executor.run(function)
     return PointsTo(
         executor.heap,
-        tuple(executor.accesses),
-        tuple(executor.edges),
+        tuple(sorted(executor.accesses, key=_order)),
+        tuple(sorted(executor.edges, key=lambda e: (*_place(e.statement), repr(e.callee)))),
         tuple(executor.active),
         complete,
     )

@@ -8,6 +8,8 @@ groups) are the object itself, what it was given is its contents.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from florc.analysis.objects import Class, Function, Obj
 from florc.analysis.program import Program
@@ -50,7 +52,10 @@ class Heap:
         self.contents: dict[Obj, set[Obj]] = {}
         self.returns: dict[Function, set[Obj]] = {}
         self.yields: dict[Function, set[Obj]] = {}
+        self.defaults: dict[Function, dict[str, set[Obj]]] = {}  # __defaults__, __kwdefaults__
         self.changed = False
+        self.repeating = False  # inside a callback, that may be called any number of times
+        self.many: set[Obj] = set()  # allocated by such callbacks
         self._interned: dict[tuple[object, ...], Obj] = {}
         self._originals: dict[Obj, Obj] = {}
         self._free: dict[Function, tuple[tuple[Scope, str], ...]] = {}
@@ -119,7 +124,19 @@ class Heap:
         shown = cls.scope.path if cls else function.path if function else type_name or "object"
         label = f"{shown}@{getattr(site, 'lineno', 0)}"
         made = Obj("alloc", label, type_name, cls, function, site=site, where=where)
-        return self._intern(("alloc", site, type_name, cls, function, tag), made)
+        made = self._intern(("alloc", site, type_name, cls, function, tag), made)
+        if self.repeating:
+            self.many.add(made)
+        return made
+
+    @contextmanager
+    def often(self) -> Iterator[None]:
+        """What is allocated in here may be many objects."""
+        before, self.repeating = self.repeating, True
+        try:
+            yield
+        finally:
+            self.repeating = before
 
     def function(self, function: Function) -> Obj:
         """The function as an object."""
@@ -141,6 +158,10 @@ class Heap:
 
     def _twin(self, site: ast.AST, obj: Obj, where: Function | None) -> Obj:
         """The object that stands for `site`'s copies of `obj`."""
+        if obj.kind == "part":
+            return self.part(self._twin(site, owner_of(obj), where), obj.type)
+        if obj.kind == "part" and obj.type:
+            return self.alloc(site, obj.type, where=where, tag=f"copy of {obj.label}")
         if obj.kind != "alloc" or (obj.function is not None and obj.function.generator):
             return obj
         original = self._originals.get(obj, obj)  # a copy of a copy is like a copy: finitely many
@@ -157,6 +178,7 @@ class Heap:
     ) -> Obj:
         """A copy that `site` makes: same type; a deep one holds copies of what `obj` holds."""
         result = self._twin(site, obj, where)
+        obj = owner_of(obj)
         seen, stack = {obj}, [obj]
         while stack:
             source = stack.pop()
@@ -223,6 +245,8 @@ class Heap:
         if obj.receiver is not None:
             found.add(obj.receiver)
         if obj.function is not None:
+            for objs in self.defaults.get(obj.function, {}).values():
+                found |= objs
             for scope, name in self.free_variables(obj.function):
                 found |= self.variable(scope, name)
             if obj.function.generator and obj.kind == "alloc":

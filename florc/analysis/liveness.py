@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from florc.analysis.cfg import ControlFlowGraph, Node, handler_of
+from florc.analysis.cfg import ControlFlowGraph, Node, case_of, handler_of, pattern_names
 from florc.frontend.scopes import Scope
 
 
@@ -35,10 +35,13 @@ def _header(node: Node) -> list[ast.AST]:
     if isinstance(s, (ast.With, ast.AsyncWith)):
         return list(s.items)
     if isinstance(s, ast.Match):
-        return [s.subject, *(c.pattern for c in s.cases), *(c.guard for c in s.cases if c.guard)]
+        return [s.subject]
     handler = handler_of(s)
     if handler is not None:
         return [handler.type] if handler.type else []
+    case = case_of(s)
+    if case is not None:
+        return [case.pattern, *([case.guard] if case.guard else [])]
     return [s]
 
 
@@ -54,7 +57,12 @@ def names_of(node: Node, scope: Scope, scopes: dict[ast.AST, Scope]) -> tuple[se
     if handler is not None and handler.name:
         defs.add(handler.name)
     for part in _header(node):
-        _collect(part, scope, scope, scopes, uses, defs)
+        _collect(part, scope, scope, scopes, uses, defs, True)
+    case = case_of(s)
+    if case is not None:
+        captured = set(pattern_names(case.pattern))
+        uses -= captured  # a guard reads what the pattern has just bound
+        defs |= captured
     if isinstance(s, ast.AugAssign) and isinstance(s.target, ast.Name):
         uses.add(s.target.id)
     if isinstance(s, ast.Delete):
@@ -76,7 +84,9 @@ def _collect(
     scopes: dict[ast.AST, Scope],
     uses: set[str],
     defs: set[str],
+    certain: bool,
 ) -> None:
+    """Add a part's names; what only some evaluations reach defines nothing for certain."""
     inner = scopes.get(part)
     if inner is not None and not isinstance(part, ast.Module):
         if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -87,15 +97,34 @@ def _collect(
         if here.owner(part.id) is scope:
             if isinstance(part.ctx, ast.Load) or here is not scope:
                 uses.add(part.id)
-            else:
+            elif certain:
                 defs.add(part.id)
     elif isinstance(part, (ast.Import, ast.ImportFrom)) and here is scope:
         for alias in part.names:
             defs.add(alias.asname or alias.name.split(".")[0])
-    elif isinstance(part, (ast.MatchAs, ast.MatchStar)) and part.name and here is scope:
-        uses.discard(part.name)  # bound on some paths only: neither a use nor a certain definition
+    doubtful = _conditional_parts(part)
     for child in ast.iter_child_nodes(part):
-        _collect(child, here, scope, scopes, uses, defs)
+        sure = certain and child not in doubtful
+        _collect(child, here, scope, scopes, uses, defs, sure)
+
+
+def _conditional_parts(part: ast.AST) -> list[ast.AST]:
+    """Sub-expressions that evaluating `part` may leave out (short circuits, arms, loops)."""
+    if isinstance(part, ast.BoolOp):
+        return list(part.values[1:])
+    if isinstance(part, ast.IfExp):
+        return [part.body, part.orelse]
+    if isinstance(part, ast.Compare):
+        return list(part.comparators[1:])
+    if isinstance(part, ast.comprehension):
+        return [part.target, *part.ifs]
+    if isinstance(part, (ast.ListComp, ast.SetComp, ast.GeneratorExp)):
+        return [part.elt]
+    if isinstance(part, ast.DictComp):
+        return [part.key, part.value]
+    if isinstance(part, ast.Assert):
+        return [part.msg] if part.msg else []
+    return []
 
 
 def solve_backward(

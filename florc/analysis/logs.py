@@ -18,6 +18,31 @@ def log_accesses(summaries: Summaries) -> list[Access]:
     return sorted(found, key=lambda a: (a.function.module.rel, a.line, a.statement.col_offset))
 
 
+def hidden_names(summaries: Summaries, sites: list[LoopSite]) -> list[Access]:
+    """Log calls whose name is a loop's column, so that SQL's name means the loop's position.
+
+    `flor.log("epoch", epoch)` of the loop's own counter is the same value and isn't one of them.
+    """
+    loops = {site.name.lower(): site for site in sites}
+    found = []
+    for access in log_accesses(summaries):
+        site = loops.get(access.name.lower())
+        if site is None:
+            continue
+        values = [
+            node.args[1]
+            for node in ast.walk(access.statement)
+            if isinstance(node, ast.Call)
+            and len(node.args) > 1
+            and isinstance(node.args[0], ast.Constant)
+            and node.args[0].value == access.name
+        ]
+        counter = site.counter_name if site.counter in ("item", "first") else None
+        if not all(isinstance(value, ast.Name) and value.id == counter for value in values):
+            found.append(access)
+    return found
+
+
 def _name_uses(node: ast.AST) -> set[str]:
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 

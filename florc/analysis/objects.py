@@ -120,3 +120,4 @@ class CallEdge:
     caller: Function
     statement: ast.stmt
     callee: Function
+    at: ast.AST | None = None  # the call; None: not called by name, perhaps many times

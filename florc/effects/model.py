@@ -9,7 +9,8 @@ held objects that iterating over it calls, e.g. ``__getitem__`` of a loader's da
 (the type of data attributes, such as a layer's weight), ``own`` (attributes that are such parts
 and never objects that it was given), ``lacks`` (methods that no object of the type has),
 ``closed`` (true: objects of it have no public methods but those described, no attributes that can
-be called but what they hold), ``closed_base`` (true: the same of project classes derived from it), ``holds`` (the attributes that
+be called but what they hold), ``closed_base`` (true: the same of project classes derived from it), ``api`` (all public attributes
+of its objects, as words of one string: what isn't among them doesn't exist), ``holds`` (the attributes that
 give what it was given, such as a wrapper's ``module``; without it any attribute may),
 ``iteration_draws`` (RNG streams that making an iterator of it draws from), ``elements`` (the type
 of what iterating yields).
@@ -31,6 +32,7 @@ or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is 
 * ``trains``: true if it is what makes a loop a training loop.
 * ``kills_grads``: locations whose gradients are cleared.  ``sink``: it writes to the outside.
 * ``clock``: true if the result depends on the time.  ``reads_grads``: it uses gradients.
+* ``swallows``: true if the context manager that it makes may swallow exceptions.
 * ``advances``: locations whose iterator position moves.
 
 Names may hold ``*`` (fnmatch); an exact name wins over a pattern, a longer pattern over a shorter.
@@ -74,6 +76,7 @@ class Effect:
     sink: bool = False
     clock: bool = False
     advances: tuple[str, ...] = ()
+    swallows: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class LibraryType:
     closed: bool = False
     closed_base: bool = False
     holds: tuple[str, ...] = ()
+    api: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -149,11 +153,11 @@ class Effects:
         declared = self.type(type_name)
         if method in declared.lacks:
             return True
-        private = method.startswith("_") and method != "__call__"
-        if private or not (declared.closed_base if derived else declared.closed):
+        complete = declared.closed_base if derived else (declared.closed or bool(declared.api))
+        if not complete or (method.startswith("_") and method != "__call__"):
             return False
         effect = self.method(type_name, method)
-        return effect is None or "*" in effect.name
+        return (effect is None or "*" in effect.name) and method not in declared.api
 
     def by_method_name(self, method: str) -> Effect | None:
         """What is known of a method of that name whatever the receiver (``"*.name"``)."""
@@ -184,11 +188,12 @@ class Effects:
             any(t.closed for t in chain),
             chain[0].closed_base,
             next((t.holds for t in chain if t.holds), ()),
+            frozenset().union(*(t.api for t in chain)),
         )
 
 
 _LISTS = {"mutates", "keeps", "returns", "draws", "calls", "kills_grads", "advances"}
-_FLAGS = {"trains", "sink", "clock", "reads_grads"}
+_FLAGS = {"trains", "sink", "clock", "reads_grads", "swallows"}
 _STREAMS = {"python", "numpy", "torch", "cuda"}
 _TYPE_LISTS = {"bases", "scalars", "own", "lacks", "holds", "iterable_calls", "iteration_draws"}
 
@@ -229,6 +234,8 @@ def _type(name: str, table: dict[str, Any], place: str) -> LibraryType:
             values[key] = _strings(value, where)
         elif key in ("sink", "immutable", "closed", "closed_base"):
             values[key] = bool(value)
+        elif key == "api":
+            values[key] = frozenset(str(value).split())
         elif key in ("elements", "parts"):
             values[key] = str(value)
         elif key != "note":

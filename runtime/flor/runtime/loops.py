@@ -11,6 +11,7 @@ import ast
 import functools
 import inspect
 import linecache
+import opcode
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -118,9 +119,24 @@ class LoopIter:
 
     def __del__(self) -> None:
         try:
-            self.session.close(self.state)
+            state = self.state
+            if state.open:
+                state.raised = unwinding(sys._getframe(1), state.frame_id)
+                self.session.close(state)
         except Exception:  # half-built, or the interpreter is going down
             pass
+
+
+LEAVING = frozenset(opcode.opmap[n] for n in ("POP_TOP", "POP_ITER", "END_FOR") if n in opcode.opmap)
+"""What a frame executes when `break` or `return` drops a loop's iterator."""
+
+
+def unwinding(frame: FrameType, loop_frame: int) -> bool:
+    """Whether the loop's own frame drops its iterator because an exception leaves the loop.
+
+    The exception itself can't be seen from a finalizer.
+    """
+    return id(frame) == loop_frame and frame.f_code.co_code[frame.f_lasti] not in LEAVING
 
 
 class WhileLoop:

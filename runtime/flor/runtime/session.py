@@ -63,7 +63,7 @@ class LoopState:
 
     __slots__ = (
         "base", "children", "depth", "frame_id", "index", "name", "open", "parent",
-        "parent_ctx", "plan", "value",
+        "parent_ctx", "plan", "raised", "value",
     )  # fmt: skip
 
     def __init__(self, name: str, plan: LoopPlan | None, frame_id: int) -> None:
@@ -78,6 +78,7 @@ class LoopState:
         self.value: object = None
         self.children: dict[str, int] = {}  # name -> heads passed, under the current position
         self.open = True
+        self.raised = False  # an exception was leaving the loop when it was closed
 
 
 class Session:

@@ -72,6 +72,8 @@ class ReplayHeads:
         self.restart = restart
         self.on_jump = on_jump
         self.jumped: list[Position] = []
+        self.ended = False  # the script is over: what is closed now was left by its end
+        self._left: list[LoopState] = []  # loops left by an exception that was still on its way
         self.begun = time.perf_counter()
         self.checking = 0.0
 
@@ -95,6 +97,8 @@ class ReplayHeads:
             self.restart(f"{type(error).__name__}: {error}", None)
 
     def _head(self, loop: Loop, frame: FrameType) -> bool:
+        if self._left and sys.exc_info()[1] is None:
+            self._caught()
         state = loop.state
         outer = key(state.parent_ctx)
         schedule = self.schedule
@@ -129,10 +133,34 @@ class ReplayHeads:
             self.session.trouble("comparing states", error)
 
     def closed(self, state: LoopState) -> None:
-        """A loop was left: what is before its next head has been passed."""
-        self.schedule.at_head(key(state.parent_ctx), state.name, state.index)
+        """A loop was left: what is before its next head has been passed.
+
+        Not so if an exception leaves it: whether the script goes on is seen later.
+        """
+        if self.ended:
+            return
+        if state.raised or sys.exc_info()[1] is not None:
+            self._left.append(state)
+            return
+        self._passed(state)
         if self.schedule.finished():
             self.finish("everything wanted is done")
+
+    def script_ended(self, as_recorded: bool) -> None:
+        """The script is over; the iterations it was in count only if the recorded run's did."""
+        self.ended = True
+        if as_recorded:
+            self._caught()
+            for state in self.session.stack[1:]:
+                self._passed(state)
+
+    def _caught(self) -> None:
+        for state in self._left:
+            self._passed(state)
+        self._left.clear()
+
+    def _passed(self, state: LoopState) -> None:
+        self.schedule.at_head(key(state.parent_ctx), state.name, state.index)
 
     # -- where to go ---------------------------------------------------------------------------
 

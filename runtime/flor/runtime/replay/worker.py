@@ -6,7 +6,9 @@ whatever it wrote is in the scratch folder that its parent removes.
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import linecache
 import os
 import shutil
 import sys
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from .. import hashseed
+from ..places import relative
 from ..record import execute, hook, tracebacks, tree
 from ..record.build import get_build
 from ..record.command import exit_code, run_folder
@@ -44,6 +47,7 @@ class Worker:
         self.hidden: list[str] = []  # files that came after the recorded run began
         self.root = Path(job.root)
         self.answer = Answer("failed")
+        self.unlike = False  # the script ended in a way that the recorded run did not
         self.target = self._target()
         self.build = self._build()
         plan = self.build.plan
@@ -121,18 +125,37 @@ class Worker:
         try:
             execute.run(self.target, emitted)
         except SystemExit as stop:
+            self.heads.ended = True
             code = exit_code(stop.code)
             if code and isinstance(stop.code, str):
                 print(stop.code, file=sys.stderr)
             why = f"the script ended with exit code {code}" if code else ""
         except BaseException as error:
+            self.heads.ended = True  # before the traceback lets go of the loops
+            self.unlike = self.unlike or self._logging(error)
             tracebacks.show(error)
             why = f"the script raised {type(error).__name__}: {first_line(error)}"
         else:
             why = ""
+        self.unlike = self.unlike or (bool(why) and job.status == "finished")
+        self.heads.script_ended(as_recorded=not self.unlike)
         for state in reversed(self.session.stack[1:]):
             self.session.close(state)
         self.finish(why, script_ended=True)
+
+    def _logging(self, error: BaseException) -> bool:
+        """Whether the exception came out of a log statement that the recorded script hadn't."""
+        known = self.sink.old or frozenset()
+        plan = self.session.plan
+        added = {(s.file, s.line) for s in plan.logs if s.id not in known} if plan else set()
+        step = error.__traceback__
+        while step is not None:
+            file = relative(self.job.root, step.tb_frame.f_code.co_filename)
+            lines = sorted(line for path, line in added if path == file)
+            if lines and covered(step.tb_frame.f_code.co_filename, lines, step.tb_lineno):
+                return True
+            step = step.tb_next
+        return False
 
     def _hide(self) -> None:
         """Take away what the recorded run didn't find when it began (in the overlay only)."""
@@ -157,7 +180,7 @@ class Worker:
     def finish(self, why: str, script_ended: bool = False) -> NoReturn:
         """Write the answer and end the process at once."""
         answer = self.answer
-        if script_ended and why and self.heads.jumped and self.job.status == "finished":
+        if script_ended and self.unlike and self.heads.jumped:
             self.restart(f"{why} after a jump", None, no_jumps=True)
         try:
             self.session.deactivate()
@@ -166,13 +189,13 @@ class Worker:
             missed = len(self.schedule.wanted) - len(done)
             if script_ended and missed:
                 first = sorted(self.schedule.wanted - set(done))[0]
-                if why and self.job.status == "finished":
+                if self.unlike:
                     answer.state = "failed"
                 else:
                     place = ", ".join(f"{loop} #{index}" for loop, index in first)
                     replayed = f"not reached ({why})" if why else "not reached"
                     self.sink.differs(first, place, "iteration", "reached", replayed)
-            elif script_ended and why and self.job.status == "finished":
+            elif script_ended and self.unlike:
                 answer.state = "failed"
             answer.done = done
             answer.outside_done = script_ended or not self.schedule.to_the_end
@@ -228,6 +251,19 @@ def under(path: str, *folders: str) -> bool:
     """Whether `path` lies in one of `folders`."""
     real = os.path.realpath(path)
     return any(real.startswith(os.path.realpath(folder) + os.sep) for folder in folders)
+
+
+def covered(file: str, lines: list[int], line: int) -> bool:
+    """Whether `line` belongs to a statement that begins at one of `lines`."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError):
+        return line in lines
+    return any(
+        node.lineno in lines and node.lineno <= line <= (node.end_lineno or node.lineno)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr)
+    )
 
 
 def first_line(error: BaseException) -> str:
