@@ -443,6 +443,10 @@ class Calls(Expressions):
                 if obj.kind == "alloc" and obj.site is node:
                     self.heap.add_contents(obj, results)
         self._keep(effect, receiver, found, at, node)
+        for obj in found if kwargs else ():
+            if obj.type in SEQUENCES and obj.kind == "alloc" and obj.site is node:  # dict(key=value)
+                for name, objs in kwargs.items():
+                    self.heap.add_field(obj, f"[{name!r}]", self.value_of(objs))
         return found
 
     def _flags(self, effect: Effect, at, shown: str) -> None:  # type: ignore[no-untyped-def]
@@ -522,6 +526,9 @@ class Calls(Expressions):
                 found |= receiver
             elif result == "part:self":
                 found |= {self.heap.part(obj, effect.type) for obj in receiver}
+            elif result.startswith("sum:"):
+                summed = {e for o in list(at(result[4:])) for e in self._element(o, node)}
+                found |= self.operate(node, summed, set()) | {o for o in summed if o.cls}
             elif result.startswith("holder:"):  # a new container of parts: a state dictionary
                 made = self.heap.alloc(node, effect.type, where=self.function)
                 self.heap.add_contents(made, {self.heap.part(obj) for obj in at(result[7:])})
@@ -561,6 +568,11 @@ class Calls(Expressions):
         keepers = receiver or {o for o in found if o.kind == "alloc" and o.site is node}
         keepers = keepers or self.value_of(at("0"))  # heappush(heap, x), setattr(obj, name, x)
         for location in effect.keeps:
+            if location.startswith("flat:"):
+                flat = self._flat(self.value_of(at(location[5:])), node)
+                for keeper in list(keepers):
+                    self.heap.add_contents(keeper, flat)
+                continue
             kept = self.value_of(at(location)) | {o for o in at(location) if o.kind == "bound"}
             for keeper in list(keepers):
                 copies = keeper.site is node and keeper.type in SEQUENCES
@@ -569,6 +581,21 @@ class Calls(Expressions):
                         self.heap.add_contents(keeper, self._element(obj, node) - {obj})
                 else:
                     self.heap.add_contents(keeper, kept)
+
+    def _flat(self, objs: set[Obj], node: ast.AST) -> set[Obj]:
+        """What containers hold, however nested; anything else is itself."""
+        found: set[Obj] = set()
+        seen, stack = set(objs), list(objs)
+        while stack:
+            obj = stack.pop()
+            lazy = obj.kind == "alloc" and (obj.type in LAZY or _generator(obj))
+            if obj.type not in SEQUENCES and not lazy:
+                found.add(obj)
+                continue
+            inner = self._element(obj, node) - seen
+            seen |= inner
+            stack += inner
+        return found
 
     # -- iteration ------------------------------------------------------------------------------
     def iterate(self, objs: set[Obj], node: ast.AST) -> set[Obj]:
@@ -642,6 +669,10 @@ def _given(name: str, node: ast.AST, kwargs: Keywords, receiver: set[Obj]) -> bo
         return any(flag.value is True for flag in flags)
 
     return name in kwargs or switched_on(node) or any(switched_on(o.site) for o in receiver)
+
+
+def _generator(obj: Obj) -> bool:
+    return obj.function is not None and obj.function.generator
 
 
 def _by_pattern(effects: list[Effect | None]) -> bool:

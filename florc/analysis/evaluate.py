@@ -23,6 +23,11 @@ LAZY = {
 _CONTAINER_OPERATORS = (ast.Add, ast.Mult, ast.Sub, ast.BitOr, ast.BitAnd, ast.BitXor)
 
 
+def _operator(node: ast.AST) -> ast.AST | None:
+    """The operator that `node` applies; `sum()` is the only call that does."""
+    return ast.Add() if isinstance(node, ast.Call) else getattr(node, "op", None)
+
+
 class State:
     """What the evaluator's parts share: heap, place, and the records of the last pass."""
 
@@ -358,7 +363,7 @@ class Expressions(State):
             if unknown(obj):
                 found.add(obj)  # as of any call of it
                 continue
-            if not self._has_operator(obj.type, getattr(node, "op", None)):
+            if not self._has_operator(obj.type, _operator(node)):
                 continue  # another object of the points-to set is meant
             made = self.heap.alloc(node, obj.type, where=self.function, tag="operator")
             if obj.type in SEQUENCES or not obj.type:

@@ -190,3 +190,77 @@ def test_interrupting_a_replay(tmp_path: Path) -> None:
     process.communicate(timeout=60)
     assert process.returncode == 130
     assert not list((tmp_path / "tmp").glob("flor-replay-*"))
+
+
+def recorded_then(folder: Path, before: str, after: str, *options: str, code: int = 0) -> None:
+    """Record the script `before`, then replace it by `after`."""
+    (folder / "pyproject.toml").touch()
+    (folder / "train.py").write_text(before)
+    result = harness.record(["train.py"], folder, *options)
+    assert result.code == code, result
+    (folder / "train.py").write_text(after)
+
+
+HEADS = {
+    "for": "for k in range(6):\n",
+    "while": "k = -1\nwhile k < 5:\n    k += 1\n",
+    "broken off": "for k in range(9):\n    if k == 6:\n        break\n",
+}
+BODY = "    total = total + 0.5\n"
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("inside", [False, True])
+def test_statement_that_raises(tmp_path: Path, head: str, inside: bool) -> None:
+    """An exception in the last wanted iteration: the replay failed; nothing counts as done."""
+    script = "import flor\ntotal = 0.0\n" + HEADS[head] + BODY
+    if inside:
+        lines = script.splitlines(keepends=True)
+        script = lines[0] + "def train():\n" + "".join("    " + x for x in lines[1:]) + "train()\n"
+    body = BODY if not inside else "    " + BODY
+    indent = " " * (len(body) - len(body.lstrip()))
+    edited = script.replace(body, f"{body}{indent}flor.log('probe', undefined_name)\n")
+    recorded_then(tmp_path, script, edited)
+    column = json.loads((tmp_path / ".flor/build/plan.json").read_text())["loops"][0]["name"]
+    sql = f"SELECT {column}, probe FROM logs WHERE {column} = 4"
+    for _ in range(2):
+        result = harness.flor(tmp_path, "replay", "--yes", "--format", "json", sql)
+        assert result.code == 1, result
+        assert "the replay failed: the script raised NameError" in result.err
+
+
+def test_statement_that_raises_where_the_run_failed(tmp_path: Path) -> None:
+    """The recorded run raised too, but not there."""
+    script = "import flor\nfor k in range(6):\n    if k == 4:\n        1 / 0\n"
+    edited = script.replace("    if", "    flor.log(\n        'probe', nothing)\n    if")
+    recorded_then(tmp_path, script, edited, code=1)
+    sql = "SELECT k, probe FROM logs WHERE k = 4"
+    result = harness.flor(tmp_path, "replay", "--yes", "--format", "json", sql)
+    assert result.code == 1, result
+    assert "the replay failed: the script raised NameError" in result.err
+    (tmp_path / "train.py").write_text(edited.replace("nothing", "-k"))
+    assert answer(tmp_path, sql) == [{"k": 4, "probe": -4}]
+
+
+def test_exceptions_that_are_caught(tmp_path: Path) -> None:
+    """A loop that is left by an exception, and the script goes on: its iterations were passed."""
+    script = (
+        "import flor\n"
+        "def find(k):\n"
+        "    for i in range(5):\n"
+        "        if i == k:\n"
+        "            raise LookupError\n"
+        "seen = []\n"
+        "for k in range(4):\n"
+        "    try:\n"
+        "        find(k)\n"
+        "    except LookupError:\n"
+        "        seen.append(k)\n"
+        "print(seen)\n"
+    )
+    line = "        if i == k:\n"
+    recorded_then(
+        tmp_path, script, script.replace(line, "        flor.log('probe', 10 * k + i)\n" + line)
+    )
+    rows = answer(tmp_path, "SELECT k, i, probe FROM logs WHERE k = 3 AND i = 3")
+    assert rows == [{"k": 3, "i": 3, "probe": 33}]

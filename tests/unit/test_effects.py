@@ -19,7 +19,8 @@ torch = pytest.importorskip("torch")
 from effect_samples import SAMPLES, T  # noqa: E402
 
 SHIPPED = sorted((Path(__file__).parents[2] / "florc" / "effects").glob("*.toml"))
-LOCATION = re.compile(r"(elem:)?(self|args|\d+|[A-Za-z_]\w*)(\.\w+)?\*?")
+RESULT = r"(elem:|sum:|part:|copy:|deepcopy:|pairs:)?"
+LOCATION = re.compile(RESULT + r"(self|args|\d+|[A-Za-z_]\w*)(\.\w+)?\*?(\?\w+)?")
 
 
 # -- the files themselves ------------------------------------------------------------------------
@@ -145,7 +146,7 @@ def test_layers_differ_in_what_a_call_does() -> None:
     assert "torch" in _method("torch.nn.Dropout", "forward").draws
     sequential = _method("torch.nn.Sequential", "__call__")
     assert sequential.mutates == ("self*",) and "cuda" in sequential.draws
-    assert _method("torch.nn.Conv2d", "parameters").returns == ("self",)
+    assert _method("torch.nn.Conv2d", "parameters").returns == ("part:self",)
 
 
 def test_undescribed_methods_of_torch_types_are_not_pure() -> None:
@@ -268,7 +269,8 @@ def _memory(value: Any, depth: int = 3) -> set[Any]:
 
 
 def _touches(locations: tuple[str, ...], name: str) -> bool:
-    bare = {location.removeprefix("elem:").rstrip("*") for location in locations}
+    """Whether `name` is among the locations, were all options (``0?inplace``) given."""
+    bare = {re.sub(r"^\w+:|\?\w+$", "", location).rstrip("*") for location in locations}
     return name in bare or ("args" in bare and name != "self")
 
 

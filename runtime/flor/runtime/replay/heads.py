@@ -97,7 +97,7 @@ class ReplayHeads:
             self.restart(f"{type(error).__name__}: {error}", None)
 
     def _head(self, loop: Loop, frame: FrameType) -> bool:
-        if self._left and sys.exc_info()[1] is None:
+        if self._left and not handling():
             self._caught()
         state = loop.state
         outer = key(state.parent_ctx)
@@ -139,7 +139,7 @@ class ReplayHeads:
         """
         if self.ended:
             return
-        if state.raised or sys.exc_info()[1] is not None:
+        if state.raised or handling():
             self._left.append(state)
             return
         self._passed(state)
@@ -322,3 +322,11 @@ class ReplayHeads:
                 continue  # a stream that nobody seeded and nobody draws from
             self.sink.differs(where, place, "state", "as recorded", what)
         self.checking += time.perf_counter() - begun
+
+
+def handling() -> bool:
+    """Whether an exception of the script's is being handled, perhaps to be raised on."""
+    error = sys.exc_info()[1]
+    if isinstance(error, StopIteration):  # the one that ends our own loop
+        error = error.__context__
+    return error is not None
