@@ -265,6 +265,8 @@ class Calls(Expressions):
             self.record("log", name=_literal_name(node))
         if name == "builtins.type" and len(args) == 1:
             return {self.heap.klass(o.cls) for o in args[0] if o.kind == "alloc" and o.cls}
+        if name == "builtins.getattr":
+            return self._getattr(args, node)
         effect = self.effects.call(name)
         if effect is not None:
             if name.rpartition(".")[0] in self.effects.types and args:  # list.append(xs, x)
@@ -369,6 +371,21 @@ class Calls(Expressions):
     ) -> set[Obj]:
         """A call nothing is known of: all that it can reach may be mutated, and be its result."""
         given = set().union(receiver, rest, *args, *kwargs.values())
+        before = self.handed.setdefault((node, self.function), set())
+        if not given <= before:
+            self._hand_over(given, node, shown)
+            before |= given
+        kept = {o for o in given if o.kind in ("alloc", "part")}
+        # What a lump of unknown make returns counts as a part of it.
+        made = {o for o in receiver if unknown(o) or o.kind == "part"}
+        made |= {self.heap.part(o) for o in receiver if o.type and self._uniform(o)}
+        made = made or {self.heap.alloc(node, "", where=self.function, tag="unknown")}
+        for obj in made:
+            self.heap.add_contents(obj, kept)
+        return made
+
+    def _hand_over(self, given: set[Obj], node: ast.AST, shown: str) -> None:
+        """Objects given to a call that may do anything: mutate them, call what it can reach."""
         self.mutate(
             given, f"unknown call {shown}() may mutate it", deep=True, certainty="assumed"
         )
@@ -382,12 +399,31 @@ class Calls(Expressions):
                     for method in cls.methods.values():
                         if not method.node.name.startswith("__"):  # type: ignore[union-attr]
                             self._project(method, [{obj}], {}, given, node)
-        kept = {o for o in given if o.kind in ("alloc", "part")}
-        made = {o for o in receiver if unknown(o) or o.kind == "part"}  # what it returns counts as a part of it
-        made = made or {self.heap.alloc(node, "", where=self.function, tag="unknown")}
-        for obj in made:
-            self.heap.add_contents(obj, kept)
-        return made
+
+    def _uniform(self, obj: Obj) -> bool:
+        """Whether all that an object holds is of its own type, as what was loaded from a file."""
+        return self.effects.type(obj.type).elements == obj.type
+
+    def _getattr(self, args: list[set[Obj]], node: ast.AST) -> set[Obj]:
+        """`getattr(obj, name)`: the attribute if its name is known, else any that there may be."""
+        key = node.args[1] if isinstance(node, ast.Call) and len(node.args) > 1 else None
+        found = set().union(*args[2:])
+        for obj in list(args[0]) if args else ():
+            if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                found |= self._attribute_of(obj, key.value, node)
+            elif obj.kind == "library":
+                found.add(self.heap.library(f"{obj.name}.*"))
+            elif obj.kind == "module" and obj.module is not None:
+                scope = self.program.module_scope(obj.module)
+                for name in scope.names:
+                    found |= self.heap.variable(scope, name)
+            else:
+                names = set(self.heap.fields.get(obj, {}))
+                names |= {m for c in obj.cls.mro() for m in c.methods} if obj.cls else set()
+                for name in sorted(names):
+                    found |= self._attribute_of(obj, name, node)
+                found |= self.heap.elements(obj)
+        return found
 
     # -- library effects ------------------------------------------------------------------------
     def apply(

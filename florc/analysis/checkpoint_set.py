@@ -11,7 +11,7 @@ import ast
 from collections import deque
 from dataclasses import dataclass, field
 
-from florc.analysis.callgraph import Summaries
+from florc.analysis.callgraph import Summaries, statements_in
 from florc.analysis.cfg import ControlFlowGraph, case_of, handler_of
 from florc.analysis.heap import owner_of
 from florc.analysis.liveness import LiveSets, names_of
@@ -49,6 +49,7 @@ class CheckpointSet:
     excluded: tuple[Excluded, ...]
     iterators: tuple[Obj, ...]
     dynamic: tuple[Access, ...]
+    unnamed: str = ""  # what is changed, but has no access path and isn't saved by a member
 
 
 def changed_objects(summaries: Summaries, accesses: list[Access]) -> dict[Obj, _Change]:
@@ -94,7 +95,8 @@ class _Roots:
         scope, function = self.scope, self.site.function
         own = sorted(scope.names - scope.nonlocal_names, key=self._first_use)
         for name in own:
-            if name in self.live or name in function.params or name in scope.captured:
+            code = any(o.kind in ("function", "class") for o in self.heap.variable(scope, name))
+            if code or name in self.live or name in function.params or name in scope.captured:
                 roots.append((name, scope, name))
         seen = {scope}
         for owner, name in self.heap.free_variables(function):
@@ -182,8 +184,9 @@ def checkpoint_set(
         if access.kind in ("rebind", "touch") and access.scope is not None:
             if access.scope is site.function.scope and access.name not in live:
                 continue
-            path = _rebound_path(program, summaries, site, roots, access)
-            if path and path not in members:
+            for path in _rebound_paths(summaries, site, roots, access):
+                if path in members:
+                    continue
                 line = access.line if access.function is site.function else 0
                 reason = f"assigned in {access.function.path or 'the module'}, line {access.line}"
                 if access.kind == "touch":
@@ -198,9 +201,11 @@ def checkpoint_set(
         for name in sorted(program.module_scope(site.function.module).names & live):
             why = f"{dynamic[0].name}() at line {dynamic[0].line} may rebind it"
             members.setdefault(name, Member(name, "rebound", "assumed", why, dynamic[0].line))
+    unnamed = _unnamed(summaries, site, changes, accesses, pairs)
+    _add_sharing(summaries, site, pairs, members)
     kept = _without_prefixes(members)
     excluded = _excluded(program, summaries, site, live, kept, changes, rebound_lines)
-    return CheckpointSet(kept, excluded, iterators, dynamic)
+    return CheckpointSet(kept, excluded, iterators, dynamic, unnamed)
 
 
 def _rebound_here(program: Program, site: LoopSite, cfg: ControlFlowGraph) -> dict[str, int]:
@@ -232,25 +237,28 @@ def _span(node: ast.stmt) -> range:
     return range(node.lineno, (node.end_lineno or node.lineno) + 1)
 
 
-def _rebound_path(
-    program: Program, summaries: Summaries, site: LoopSite, roots: _Roots, access: Access
-) -> str | None:
+def _rebound_paths(
+    summaries: Summaries, site: LoopSite, roots: _Roots, access: Access
+) -> list[str]:
+    """Paths of a variable that the loop rebinds: several for a cell of several closures."""
     owner, name = access.scope, access.name
     assert owner is not None
     if owner is site.function.scope:
-        return name
+        return [name]
     if owner.kind == "module":
         if owner.module == site.function.module.name and roots._sees_global(name):
-            return name
-        return f"{owner.module}:{name}"
+            return [name]
+        return [f"{owner.module}:{name}"]
     if site.function.scope.owner(name) is owner:
-        return name
+        return [name]
     heap = summaries.points_to.heap
+    found: dict[Function, list[str]] = {}
     for path, obj in roots.paths():
-        if obj.kind in ("function", "bound") and obj.function is not None:
+        if obj.kind == "function" and obj.function is not None:
             if (owner, name) in heap.free_variables(obj.function):
-                return f"{path}.__closure__.{name}"
-    return None
+                found.setdefault(obj.function, []).append(f"{path}.__closure__.{name}")
+    once = [p for f, p in found.items() if _defined_once(f, summaries)]
+    return once[0][:1] if once else [path for paths in found.values() for path in paths]
 
 
 def _reason(site: LoopSite, access: Access) -> tuple[str, int]:
@@ -318,7 +326,7 @@ def _add_mutated(
             continue
         if obj.cls is not None and path.count(".") < 6 and not heap.contents.get(obj):
             continue  # entered by its attributes
-        inside = heap.reach({obj}) & missing
+        inside = heap.held({obj}) & missing
         inside -= {o for o in inside if _harmless(summaries, o)}
         if inside and not _harmless(summaries, obj) and obj not in inside:
             chosen = min(inside, key=repr)
@@ -330,15 +338,109 @@ def _add_mutated(
     return tuple(iterators)
 
 
+def _unnamed(
+    summaries: Summaries,
+    site: LoopSite,
+    changes: dict[Obj, _Change],
+    accesses: list[Access],
+    pairs: list[tuple[str, Obj]],
+) -> str:
+    """What is changed, and only a function leads to that isn't called by an access path."""
+    heap = summaries.points_to.heap
+    roots = {obj for _, obj in pairs}
+    hidden = heap.reach(roots) - heap.held(roots)
+    for obj in sorted(hidden & changes.keys(), key=repr):
+        if obj.kind == "alloc" and not _harmless(summaries, obj) and obj.where is not None:
+            if site.function is not obj.where:
+                return f"{obj} is changed, which only a function leads to"
+    stored = {o for objs in heap.contents.values() for o in objs}
+    for access in accesses:
+        if access.kind != "rebind" or access.scope is None or access.scope.kind != "function":
+            continue
+        for obj in sorted(heap.reach(roots), key=repr):
+            function = obj.function if obj.kind == "function" else None
+            if function is None or obj in roots and obj not in stored:
+                continue
+            if (access.scope, access.name) in heap.free_variables(function):
+                if not (obj in roots and _defined_once(function, summaries)):
+                    return f"{access.name} of {function.path} is assigned, which has no name"
+    return ""
+
+
+def _add_sharing(
+    summaries: Summaries,
+    site: LoopSite,
+    pairs: list[tuple[str, Obj]],
+    members: dict[str, Member],
+) -> None:
+    """Add names that may share an object with a member, if that object is changed later on.
+
+    A restored member could hold a copy of it otherwise.
+    """
+    heap = summaries.points_to.heap
+    later = changed_objects(summaries, summaries.of_statements(_from_here(summaries, site)))
+    holders: dict[str, set[Obj]] = {}
+    for path, obj in pairs:
+        holders.setdefault(path, set()).add(obj)
+    while True:
+        saved = {p: holders[p] for p in members if p in holders}
+        sure = {
+            obj
+            for objs in saved.values()
+            for obj in objs
+            if len(objs) == 1 and _single(obj, summaries)
+        }
+        shared = heap.held(set().union(*saved.values())) & later.keys()
+        before = len(members)
+        for path, obj in pairs:
+            parts = path.split(".")
+            covered = any(".".join(parts[:end]) in members for end in range(1, len(parts) + 1))
+            if obj in shared and obj not in sure and obj.kind == "alloc" and not covered:
+                if not _harmless(summaries, obj):
+                    reason = "it may share what a member holds"
+                    members[path] = Member(path, "mutated", "exact", reason, site.node.lineno)
+        if len(members) == before:
+            return
+
+
+def _from_here(summaries: Summaries, site: LoopSite) -> list[ast.stmt]:
+    """Statements that may run from the loop's head on, callers' included."""
+    found: dict[ast.stmt, None] = {}
+    seen: set[tuple[Function, ast.stmt]] = set()
+    stack: list[tuple[Function, ast.stmt]] = [(site.function, site.node)]
+    while stack:
+        place = stack.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        function, at = place
+        if not isinstance(function.node, ast.Lambda):
+            own = [s for top in function.node.body for s in statements_in(top)]
+            around = [s.lineno for s in own if isinstance(s, (ast.For, ast.While)) and at in statements_in(s)]
+            start = min([at.lineno, *around])
+            found.update(dict.fromkeys(s for s in own if s.lineno >= start))
+        stack += summaries.callers.get(function, [])
+    return list(found)
+
+
+def _defined_once(function: Function, summaries: Summaries) -> bool:
+    """Whether there is one function object of it at most."""
+    parent = function.scope.parent
+    if parent is None or parent.kind == "module":
+        return True
+    outer = next((f for f in summaries.points_to.functions if f.scope is parent), None)
+    if outer is None or _in_loop(outer, function.node):
+        return False
+    return _once(outer, summaries, frozenset())
+
+
 def _single(obj: Obj, summaries: Summaries) -> bool:
     """Whether the allocation site makes one object only: it isn't in a loop or a callee."""
     where = obj.where
     if obj.kind in ("class", "module"):
         return True
     if obj.kind == "function":
-        return obj.function is None or obj.function.scope.parent is None or (
-            obj.function.scope.parent.kind == "module"
-        )
+        return obj.function is None or _defined_once(obj.function, summaries)
     if where is None or obj.site is None or obj in summaries.points_to.heap.many:
         return False
     return not _in_loop(where, obj.site) and _once(where, summaries, frozenset())

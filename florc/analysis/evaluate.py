@@ -28,6 +28,18 @@ def _operator(node: ast.AST) -> ast.AST | None:
     return ast.Add() if isinstance(node, ast.Call) else getattr(node, "op", None)
 
 
+OPERATORS: dict[type[ast.AST], str] = {
+    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.MatMult: "matmul", ast.Div: "truediv",
+    ast.Mod: "mod", ast.Pow: "pow", ast.FloorDiv: "floordiv", ast.LShift: "lshift",
+    ast.RShift: "rshift", ast.BitOr: "or", ast.BitXor: "xor", ast.BitAnd: "and",
+    ast.USub: "neg", ast.UAdd: "pos", ast.Invert: "invert",
+}  # fmt: skip
+_COMPARISONS: dict[type[ast.AST], str] = {
+    ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge",
+    ast.In: "contains", ast.NotIn: "contains",
+}  # fmt: skip
+
+
 class State:
     """What the evaluator's parts share: heap, place, and the records of the last pass."""
 
@@ -44,6 +56,8 @@ class State:
         self.edges: dict[CallEdge, None] = {}
         self.star_libraries: dict[str, list[str]] = {}
         self.bottom: set[ast.Call] = set()  # calls whose callee had no value in this pass
+        # What each unknown call was already given in this pass.
+        self.handed: dict[tuple[ast.AST, Function], set[Obj]] = {}
         self.unresolved: set[ast.Call] = set()  # calls whose callee never gets one
 
     # -- records --------------------------------------------------------------------------------
@@ -72,12 +86,13 @@ class State:
                 obj = obj.receiver
             if obj.kind == "library" or (obj.kind == "function" and not deep):
                 continue
+            doubt = "assumed" if unknown(obj) else certainty
             if obj.type:
                 declared = self.effects.type(obj.type)
                 if declared.immutable or declared.sink:
                     continue
             self.record(
-                "mutate", obj, attribute=attribute, deep=whole, certainty=certainty, reason=reason
+                "mutate", obj, attribute=attribute, deep=whole, certainty=doubt, reason=reason
             )
 
     def edge(self, callee: Function, at: ast.AST | None = None) -> None:
@@ -193,7 +208,9 @@ class Expressions(State):
                 found.add(heap.bound(obj, method) if method.classmethod else heap.function(method))
             for base in obj.cls.mro():
                 found |= heap.field(heap.klass(base), name)
-            return found or {heap.library_bound(obj, name)}
+            if found or not (obj.cls.libraries() or name.startswith("__")):
+                return found
+            return {heap.library_bound(obj, name)}
         if obj.kind in ("function", "bound", "libbound"):
             if name == "__self__" and obj.receiver:
                 return {obj.receiver}
@@ -282,6 +299,10 @@ class Expressions(State):
                 found |= self.heap.elements(obj)
             elif obj.kind != "alloc":
                 found |= set() if obj.kind == "library" else {obj}
+            elif obj.type == "collections.defaultdict":
+                why = f"{ast.unparse(node)} may make an entry"
+                self.mutate({obj}, why, certainty="assumed")
+                found |= self.index(obj, node.slice)
             elif isinstance(node.slice, ast.Slice) and obj.type in SEQUENCES:
                 made = self.heap.alloc(node, obj.type, where=self.function)
                 self.heap.add_contents(made, self.heap.elements(obj))
@@ -319,6 +340,13 @@ class Expressions(State):
                     known = self.heap.defaults.setdefault(function, {}).setdefault(kept, set())
                     self.heap._grow(known, mutable)
 
+    def _on_FormattedValue(self, node: ast.FormattedValue) -> set[Obj]:
+        for obj in self.value_of(self.evaluate(node.value)):
+            for name in ("__format__", "__str__", "__repr__"):
+                self.method(obj, name, [set()], node)
+        self.evaluate(node.format_spec)
+        return set()
+
     def _on_Call(self, node: ast.Call) -> set[Obj]:
         return self.call(node)
 
@@ -355,10 +383,10 @@ class Expressions(State):
             if obj.kind not in ("alloc", "part"):
                 continue
             if obj.cls is not None:
-                name = {ast.Add: "__add__", ast.Sub: "__sub__", ast.Mult: "__mul__"}.get(
-                    type(getattr(node, "op", None)), ""
-                )
-                found |= self.method(obj, name, [right], node) if name else set()
+                name = OPERATORS.get(type(_operator(node)), "")
+                found |= self.method(obj, f"__{name}__", [right], node)
+                if obj in right:
+                    found |= self.method(obj, f"__r{name}__", [left], node)
                 continue
             if unknown(obj):
                 found.add(obj)  # as of any call of it
@@ -383,9 +411,14 @@ class Expressions(State):
         return set() if isinstance(node.op, ast.Not) else self.operate(node, objs, set())
 
     def _on_Compare(self, node: ast.Compare) -> set[Obj]:
-        objs = self.evaluate(node.left)
-        for other in node.comparators:
-            objs = objs | self.evaluate(other)
+        objs = self.value_of(self.evaluate(node.left))
+        for operator, comparator in zip(node.ops, node.comparators):
+            others = self.value_of(self.evaluate(comparator))
+            name = _COMPARISONS.get(type(operator), "")
+            contains = isinstance(operator, (ast.In, ast.NotIn))
+            for obj in list(others if contains else objs | others):
+                self.method(obj, f"__{name}__", [objs | others], node)
+            objs = objs | others
         arrays = {o for o in objs if o.kind in ("alloc", "part") and o.type and o.type not in SEQUENCES}
         return self.operate(node, arrays, set())
 

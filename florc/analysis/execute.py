@@ -6,6 +6,7 @@ import ast
 from dataclasses import dataclass
 
 from florc.analysis.calls import Calls
+from florc.analysis.evaluate import OPERATORS
 from florc.analysis.heap import Heap
 from florc.analysis.objects import Access, CallEdge, Function, Obj
 from florc.analysis.program import Program, resolve_relative
@@ -144,7 +145,7 @@ class Executor(Calls):
                 "builtins.list",
             ):
                 self.heap.add_field(obj, f"[{target.slice.value!r}]", objs)
-            else:
+            elif self.effects.type(obj.type).elements != "torch.Tensor":  # a tensor copies values
                 self.heap.add_contents(obj, objs)
             self.mutate({obj}, f"{shown} is assigned")
 
@@ -168,8 +169,9 @@ class Executor(Calls):
         old = self.value_of(self.evaluate(_load(node.target)))
         shown = ast.unparse(node.target)
         for obj in old:
-            if obj.cls is not None and obj.cls.method("__iadd__"):
-                self.method(obj, "__iadd__", [value], node)
+            if obj.cls is not None:
+                name = OPERATORS.get(type(node.op), "")
+                self.method(obj, f"__i{name}__", [value], node)
         self.mutate({o for o in old if o.kind in ("alloc", "part")}, f"{shown} is updated in place")
         for obj in list(old):
             if obj.kind == "alloc" and isinstance(node.op, (ast.Add, ast.BitOr)):
@@ -251,6 +253,8 @@ class Executor(Calls):
             elif isinstance(target, (ast.Attribute, ast.Subscript)):
                 objs = self.value_of(self.evaluate(target.value))
                 attribute = target.attr if isinstance(target, ast.Attribute) else ""
+                for obj in list(objs) if isinstance(target, ast.Subscript) else ():
+                    self.method(obj, "__delitem__", [set()], target)
                 self.mutate(objs, f"del {ast.unparse(target)}", attribute=attribute)
 
     def _do_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
@@ -373,6 +377,7 @@ def points_to(program: Program, effects: Effects) -> PointsTo:
     for _ in range(MAX_PASSES):
         executor.heap.changed = False
         executor.bottom.clear()
+        executor.handed.clear()
         for function in list(executor.active):
             executor.run(function)
         if not executor.heap.changed:
@@ -383,6 +388,7 @@ def points_to(program: Program, effects: Effects) -> PointsTo:
             if complete:
                 break
     executor.recording = True
+    executor.handed.clear()
     for function in list(executor.active):
         executor.run(function)
     return PointsTo(

@@ -8,7 +8,7 @@ groups) are the object itself, what it was given is its contents.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from florc.analysis.objects import Class, Function, Obj
@@ -96,8 +96,9 @@ class Heap:
         """What subscripting or iterating may give; a lump gives itself too (its parts)."""
         if obj.kind == "part":
             declared = self.effects.type(obj.type).elements
-            inner = self.part(obj, declared) if declared else obj
-            return {inner} | self.contents.get(owner_of(obj), set())
+            if declared:  # a mapping of tensors holds tensors, not what the lump holds
+                return {self.part(obj, declared)}
+            return {obj} | self.contents.get(owner_of(obj), set())
         found = set(self.contents.get(obj, ()))
         for key in obj.indices:
             found |= self.field(obj, key)
@@ -256,11 +257,26 @@ class Heap:
 
     def reach(self, objs: set[Obj]) -> set[Obj]:
         """Everything reachable from `objs`, themselves included."""
-        seen = set(objs)
-        stack = list(objs)
-        while stack:
-            for successor in self.successors(stack.pop()):
-                if successor not in seen:
-                    seen.add(successor)
-                    stack.append(successor)
-        return seen
+        return _closure(objs, self.successors)
+
+    def held(self, objs: set[Obj]) -> set[Obj]:
+        """Everything that saving `objs` saves; functions and classes are saved by name only."""
+        return _closure(objs, self._saved_with)
+
+    def _saved_with(self, obj: Obj) -> set[Obj]:
+        if obj.kind in ("function", "class", "module", "library"):
+            return set()
+        if obj.kind == "bound":
+            return {obj.receiver} if obj.receiver is not None else set()
+        return self.successors(obj)
+
+
+def _closure(objs: set[Obj], successors: Callable[[Obj], set[Obj]]) -> set[Obj]:
+    seen = set(objs)
+    stack = list(objs)
+    while stack:
+        for successor in successors(stack.pop()):
+            if successor not in seen:
+                seen.add(successor)
+                stack.append(successor)
+    return seen

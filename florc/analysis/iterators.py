@@ -76,6 +76,8 @@ def jump_obstacle(
     for access in result.dynamic:
         if access.name in ("exec", "globals"):
             return f"{access.name}() at line {access.line} may bind names that can't be known"
+    if result.unnamed:
+        return result.unnamed
     if site.function.generator and _yields(site):
         return "the loop yields: what advances the generator can't be taken along in a jump"
     accesses = summaries.of_statements(site.statements)

@@ -9,7 +9,8 @@ held objects that iterating over it calls, e.g. ``__getitem__`` of a loader's da
 (the type of data attributes, such as a layer's weight), ``own`` (attributes that are such parts
 and never objects that it was given), ``lacks`` (methods that no object of the type has),
 ``closed`` (true: objects of it have no public methods but those described, no attributes that can
-be called but what they hold), ``closed_base`` (true: the same of project classes derived from it), ``api`` (all public attributes
+be called but what they hold), ``closed_base`` (true: the same of project classes derived from it or, in its package, from a type
+based on it), ``api`` (all public attributes
 of its objects, as words of one string: what isn't among them doesn't exist), ``holds`` (the attributes that
 give what it was given, such as a wrapper's ``module``; without it any attribute may),
 ``iteration_draws`` (RNG streams that making an iterator of it draws from), ``elements`` (the type
@@ -20,9 +21,11 @@ A location is ``self`` (the receiver), an argument's position ``0``, ``1``… (r
 or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is reachable from it.
 
 * ``mutates``: locations that the call may mutate.
-* ``keeps``: locations that the receiver (or the result of a constructor) keeps a reference to.
+* ``keeps``: locations that the receiver (or the result of a constructor) keeps a reference to;
+  ``flat:LOC`` keeps what containers at LOC hold, however nested, instead of the containers.
 * ``returns``: ``none`` (an immutable value), ``new``, ``self``, an argument's location,
   ``elem:LOC`` (what LOC contains), ``part:self`` (a part of the receiver, of the given `type`),
+  ``holder:LOC`` (a new container of `type` with parts of LOC), ``sum:LOC`` (LOC's items added up),
   ``copy:LOC``, ``deepcopy:LOC``, ``pairs:LOC`` (key-value pairs of a mapping), or a list of these.
   Default ``new``.  A location with ``?option`` behind it counts only where the call, or the call
   that made the receiver, is given that option (``0?inplace``).
@@ -186,7 +189,7 @@ class Effects:
             tuple(s for t in chain for s in t.own),
             tuple(s for t in chain for s in t.lacks),
             any(t.closed for t in chain),
-            chain[0].closed_base,
+            any(t.closed_base and _package(t.name) == _package(name) for t in chain),
             next((t.holds for t in chain if t.holds), ()),
             frozenset().union(*(t.api for t in chain)),
         )
@@ -196,6 +199,10 @@ _LISTS = {"mutates", "keeps", "returns", "draws", "calls", "kills_grads", "advan
 _FLAGS = {"trains", "sink", "clock", "reads_grads", "swallows"}
 _STREAMS = {"python", "numpy", "torch", "cuda"}
 _TYPE_LISTS = {"bases", "scalars", "own", "lacks", "holds", "iterable_calls", "iteration_draws"}
+
+
+def _package(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _strings(value: Any, place: str) -> tuple[str, ...]:

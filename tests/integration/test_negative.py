@@ -281,7 +281,7 @@ def test_damaged_checkpoint(
     for path in files if which == "all" else files[-1:]:
         content = bytearray(path.read_bytes())
         if how == "flip":
-            for at in range(len(content) // 2, len(content), 97):
+            for at in range(len(content) // 2, len(content), 13):
                 content[at] ^= 0x10
             path.write_bytes(content)
         elif how == "truncate":

@@ -229,9 +229,10 @@ def test_statement_that_raises(tmp_path: Path, head: str, inside: bool) -> None:
         assert "the replay failed: the script raised NameError" in result.err
 
 
-def test_statement_that_raises_where_the_run_failed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("state", "use"), [("", ""), ("total = 0.0\n", BODY)])
+def test_statement_that_raises_where_the_run_failed(tmp_path: Path, state: str, use: str) -> None:
     """The recorded run raised too, but not there."""
-    script = "import flor\nfor k in range(6):\n    if k == 4:\n        1 / 0\n"
+    script = "import flor\n" + state + "for k in range(6):\n" + use + "    if k == 4:\n        1 / 0\n"
     edited = script.replace("    if", "    flor.log(\n        'probe', nothing)\n    if")
     recorded_then(tmp_path, script, edited, code=1)
     sql = "SELECT k, probe FROM logs WHERE k = 4"
@@ -264,3 +265,28 @@ def test_exceptions_that_are_caught(tmp_path: Path) -> None:
     )
     rows = answer(tmp_path, "SELECT k, i, probe FROM logs WHERE k = 3 AND i = 3")
     assert rows == [{"k": 3, "i": 3, "probe": 33}]
+
+
+def test_restarted_worker_replaces_its_values(tmp_path: Path) -> None:
+    """What a worker logged before it asked for a new process is not there twice."""
+    script = (
+        "import flor\n"
+        "w = [0.0]\n"
+        "for k in range(6):\n"
+        "    w.append(w[-1] + k)\n"
+        "    with open('out.txt', 'a') as out:\n"
+        "        out.write('x')\n"
+        "    size = len(open('out.txt').read())\n"
+        "print(size)\n"
+    )
+    statements = "    flor.log('probe', w[-1])\n" * 2
+    edited = script.replace("    with", statements + "    with")
+    recorded_then(tmp_path, script, edited, "--budget", "0.9")
+    rows = answer(tmp_path, "SELECT k, probe FROM logs WHERE k IN (3, 5)")
+    assert rows == [{"k": 3, "probe": 6.0}, {"k": 5, "probe": 15.0}]
+    from flor.runtime.store import Store
+
+    with Store.open(tmp_path) as store:
+        assert store.replayed(1) == {
+            ("probe", (("k", k),), n): value for k, value in ((3, 6.0), (5, 15.0)) for n in (0, 1)
+        }

@@ -346,3 +346,17 @@ def test_recording_loads_no_query_engine():
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.strip() == "[]"
+
+
+def test_many_values_at_one_position(store):
+    """Only the last is shown; a value costs the same however many came before it."""
+    run = store.begin_run({})
+    writer = RunWriter(store.root, run)
+    begun = time.perf_counter()
+    for n in range(5000):
+        writer.log("x", n, None)
+    assert writer.close(60), writer.error
+    assert time.perf_counter() - begun < 10  # quadratic: a minute
+    assert store.sql("SELECT x FROM logs")[1] == [(4999,)]
+    shown = "SELECT count(*) FROM cells WHERE shown = 1"
+    assert store.connection.execute(shown).fetchone() == (1,)

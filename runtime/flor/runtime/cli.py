@@ -113,7 +113,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, known):
             print(f"florc: {' '.join(str(error).split())}", file=sys.stderr)
             return 2
-        raise
+        if os.environ.get("FLORC_DEBUG") or arguments[:1] == ["record"]:
+            raise
+        print(
+            f"florc: internal error: {type(error).__name__}: {' '.join(str(error).split())} "
+            "(please report it with the output under FLORC_DEBUG=1)",
+            file=sys.stderr,
+        )
+        return 123
 
 
 def _known_errors() -> tuple[type[Exception], ...]:

@@ -23,7 +23,7 @@ from typing import Any
 from .capture_memory import Kind, MemoryKinds
 from .errors import one_line
 from .graph import ATOMS, Edge, Node, Snapshot
-from .kinds import TypeInfo, callable_name, describe, type_name
+from .kinds import TypeInfo, callable_name, describe, stateless, type_name
 from .memory import MemoryPlan
 from .paths import MISSING
 from .rng import capture_rng, pack_numpy, pack_python, tensor_bytes
@@ -31,18 +31,25 @@ from .rng import capture_rng, pack_numpy, pack_python, tensor_bytes
 _get_dict = object.__getattribute__
 
 
-def capture(roots: Mapping[str, object], *, skip_grads: bool = False) -> Snapshot:
+def capture(
+    roots: Mapping[str, object],
+    *,
+    skip_grads: bool = False,
+    anchors: Mapping[str, object] | None = None,
+) -> Snapshot:
     """Snapshot everything reachable from `roots` (path -> object) and all RNG streams.
 
     Blocks for the walk and one copy of the memory.  `skip_grads`: gradients are dead, note only
     whether there was one.  What cannot be captured is listed in `Snapshot.missing`.
+    `anchors` (path -> object) are noted by identity only: what a path led to that leads there
+    at a restore too.  Their contents are captured only as far as roots reach them.
     """
     rng = capture_rng()
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "Tensor"):
-        return _Walk(skip_grads).run(roots, rng)
+        return _Walk(skip_grads).run(roots, anchors or {}, rng)
     with torch._C.DisableTorchFunctionSubclass():
-        return _Walk(skip_grads).run(roots, rng)
+        return _Walk(skip_grads).run(roots, anchors or {}, rng)
 
 
 class _Walk(MemoryKinds):
@@ -65,13 +72,17 @@ class _Walk(MemoryKinds):
         self.lost: list[tuple[int, str]] = []
         self.remarks: list[tuple[int, str]] = []
 
-    def run(self, roots: Mapping[str, object], rng: dict[str, Any]) -> Snapshot:
+    def run(
+        self, roots: Mapping[str, object], anchors: Mapping[str, object], rng: dict[str, Any]
+    ) -> Snapshot:
         edges: dict[str, Edge] = {}
         for path, value in roots.items():
             edges[path] = self.edge(value)
             if isinstance(value, type):
                 self.class_roots.add(id(value))
         self.drain()
+        self._opaque_roots(edges, roots)
+        anchored = {path: self.known(obj) for path, obj in anchors.items()}
         regions, places, buffers = self._copy()
         for index in self.late:
             self._tie(index)
@@ -84,6 +95,7 @@ class _Walk(MemoryKinds):
             self.nodes[index] = (kind, cls, make(*places[ticket]), attrs, slots)
         snapshot = Snapshot(
             roots=edges,
+            anchors=anchored,
             nodes=self.nodes,
             types=[type_name(cls) for cls in self.types],
             regions=regions,
@@ -122,6 +134,22 @@ class _Walk(MemoryKinds):
             self.objects.append(obj)
             self.stack.append(index)
         return (index,)
+
+    def known(self, obj: Any) -> Edge:
+        """The edge to `obj` if the walk has met it, else None."""
+        index = self.memo.get(id(obj)) if type(obj) not in ATOMS else None
+        return None if index is None else (index,)
+
+    def _opaque_roots(self, edges: Mapping[str, Edge], roots: Mapping[str, object]) -> None:
+        """A root that is itself opaque was asked for because it changes: that it can't be captured
+        matters, other than with a lock that some object happens to hold.
+        """
+        for path, edge in edges.items():
+            if type(edge) is not tuple or self.nodes[edge[0]][0] != "opaque":
+                continue
+            if not stateless(roots[path]):
+                cls = type(roots[path])
+                self.lost.append((edge[0], f"{cls.__qualname__} objects can't be saved"))
 
     def drain(self) -> None:
         """Visit until nothing is left."""
@@ -286,6 +314,10 @@ class _Walk(MemoryKinds):
         if "r" in str(getattr(obj, "mode", "")) and type(obj).__module__ in ("_io", "io"):
             self.remarks.append((index, "the position in a file that is read is not kept"))
         return Kind("opaque", None)
+
+    def _memfile(self, index: int, obj: Any, info: TypeInfo) -> Any:
+        """(contents, position) and for text the newlines' form; None: closed."""
+        return None if obj.closed else obj.__getstate__()[:-1]
 
     def _generator(self, index: int, obj: Any, info: TypeInfo) -> Any:
         frame = getattr(obj, "gi_frame", None) or getattr(obj, "cr_frame", None)

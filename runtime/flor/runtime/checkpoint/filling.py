@@ -105,6 +105,13 @@ class Filling:
     def _fill_bytearray(self, payload: Any, obj: Any, live: bool) -> None:
         obj[:] = payload
 
+    def _fill_memfile(self, payload: Any, obj: Any, live: bool) -> None:
+        if payload is None:
+            obj.close()
+        else:
+            base: Any = describe(type(obj)).solid
+            base.__setstate__(obj, (*payload, None))
+
     def _fill_array(self, payload: Any, obj: Any, live: bool) -> None:
         del obj[:]
         obj.frombytes(payload[1])

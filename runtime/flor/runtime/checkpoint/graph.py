@@ -50,6 +50,7 @@ class Snapshot:
     regions: list[Region]
     buffers: list[Buffer]
     rng: dict[str, Any]
+    anchors: dict[str, Edge] = field(default_factory=dict)  # known by identity; None: not met
     missing: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     meta: dict[str, Any] = field(default_factory=dict)

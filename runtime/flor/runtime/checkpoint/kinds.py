@@ -29,6 +29,15 @@ OPAQUE_PACKAGES = frozenset(
 )
 """Objects of these packages' types are sinks, handles or machinery: the live one is taken."""
 
+_SINKS = frozenset(
+    "logging tqdm wandb mlflow tensorboard tensorboardX comet_ml neptune clearml aim matplotlib"
+    " rich importlib _frozen_importlib _frozen_importlib_external flor psutil pynvml torch"
+    " accelerate".split()
+)
+"""Of these, objects that training doesn't read back: a root of such a type needs no state."""
+
+_MEMORY_FILES = frozenset({io.StringIO, io.BytesIO})
+
 OPAQUE_TORCH = (
     "torch._C",
     "torch._dynamo",
@@ -90,6 +99,8 @@ _SOLID: dict[type, str] = {
     frozenset: "frozenset",
     tuple: "tuple",
     collections.deque: "deque",
+    io.StringIO: "memfile",
+    io.BytesIO: "memfile",
     bytearray: "bytearray",
     array.array: "array",
     BaseException: "exception",
@@ -208,6 +219,8 @@ def _special(cls: type, mro: list[type]) -> tuple[str, bool]:
         return "generator", False
     if bases.intersection(_FUNCTIONS) or has("numpy", "ufunc"):
         return "function", False
+    if bases & _MEMORY_FILES:
+        return "", False
     if io.IOBase in bases or any(b.__module__ in ("_io", "io") for b in mro):
         return "file", False
     if has("torch", "Tensor"):
@@ -247,6 +260,52 @@ def _opaque_package(cls: type) -> bool:
     if package == "torch":
         return any(module == p or module.startswith(p + ".") for p in OPAQUE_TORCH)
     return package in OPAQUE_PACKAGES
+
+
+def stateless(obj: Any) -> bool:
+    """Whether an opaque object that the training changes may be left as it is by a jump.
+
+    Sinks, locks that are free, caches.  Not: a socket, a cursor, a queue, a file that is read.
+    """
+    cls = type(obj)
+    mro = type.__dict__["__mro__"].__get__(cls)
+    if cls in _LOCK_TYPES:
+        return not _locked(obj)
+    if any(base in _NO_STATE for base in mro):
+        return True
+    if any(str(base.__module__).partition(".")[0] in _SINKS for base in mro):
+        return True
+    if any(base.__module__ in ("_io", "io") for base in mro):
+        mode = str(getattr(obj, "mode", ""))
+        return bool(mode) and "r" not in mode and "+" not in mode
+    return False
+
+
+_LOCK_TYPES = (type(threading.Lock()), type(threading.RLock()))
+_NO_STATE: tuple[type, ...] = (
+    logging.Handler,
+    logging.Logger,
+    logging.LoggerAdapter,
+    logging.Filter,
+    logging.Formatter,
+    types.CodeType,
+    types.FrameType,
+    types.TracebackType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+    property,
+    staticmethod,
+    classmethod,
+    functools._lru_cache_wrapper,
+    random.SystemRandom,
+)
+
+
+def _locked(lock: Any) -> bool:
+    if not lock.acquire(blocking=False):
+        return True
+    lock.release()
+    return False
 
 
 def _solid(mro: list[type]) -> type:

@@ -41,7 +41,32 @@ class Pairs:
         self._taken: dict[type, int] = {}
         self._stack: list[tuple[int, Any, bool]] = []
         self._deferred: list[tuple[int, Any]] = []
+        self._waiting: list[int] = []
         self._iterators: list[tuple[Edge, Any, bool]] = []  # last: a used up one has lost its list
+
+    # -- anchors -------------------------------------------------------------------------------
+
+    def anchor(self, edge: Edge, live: Any) -> None:
+        """`live` stands for `edge`; if that is None, for nothing that was saved."""
+        if live is MISSING or type(live) in ATOMS or id(live) in self.claimed:
+            return
+        if type(edge) is not tuple:
+            self.claimed[id(live)] = -1
+            return
+        node = self.snapshot.nodes[edge[0]]
+        if self.live[edge[0]] is MISSING and self.same_type(node, live):
+            self.live[edge[0]] = live
+            self.in_place[edge[0]] = True
+            if node[0] not in UNSHARED:
+                self.claimed[id(live)] = edge[0]
+            self._waiting.append(edge[0])
+
+    def anchored(self) -> None:
+        """Walk on from the anchors' objects."""
+        waiting, self._waiting = self._waiting, []
+        for index in waiting:
+            live = self.live[index]
+            self._children(index, self.snapshot.nodes[index], live, describe(type(live)), True)
 
     # -- walking -------------------------------------------------------------------------------
 
@@ -267,13 +292,25 @@ class Pairs:
             self.push(edge, vars(live).get(name, MISSING), mode)
 
 
-def pair(snapshot: Snapshot, live: Mapping[str, object], rebound: Collection[str]) -> Pairs:
-    """Walk both graphs.  `rebound` roots come last and their values are not changed in place."""
+def pair(
+    snapshot: Snapshot,
+    live: Mapping[str, object],
+    rebound: Collection[str],
+    anchors: Mapping[str, object],
+) -> Pairs:
+    """Walk both graphs.  `rebound` roots come last and their values are not changed in place.
+
+    Anchors come first: the walk from the roots can't give their live objects to other nodes.
+    """
     pairs = Pairs(snapshot)
+    for path, edge in snapshot.anchors.items():
+        pairs.anchor(edge, anchors.get(path, MISSING))
     steady = [path for path in snapshot.roots if path not in rebound]
     for paths, in_place in ((steady, True), ([p for p in snapshot.roots if p in rebound], False)):
         for path in reversed(paths):
             pairs.push(snapshot.roots[path], live.get(path, MISSING), in_place)
+        pairs.drain()
+        pairs.anchored()  # for what the steady roots did not pair
         pairs.drain()
     return pairs
 

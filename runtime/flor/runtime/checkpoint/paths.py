@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Collection, Iterable
 from types import CellType, FrameType, FunctionType, MethodType
 from typing import Any, Final
 
@@ -69,6 +70,23 @@ def assign(path: str, frame: FrameType, value: Any) -> None:
     if owner is MISSING:
         raise PathError(f"{path}: {_join(module, names[:-1])} is not bound")
     _assign_attribute(owner, names[-1], value)
+
+
+def bases(paths: Iterable[str], rebound: Collection[str] = ()) -> list[str]:
+    """The paths of the objects that attributes are members of: "a" and "a.b" for "a.b.c".
+
+    Not those at or below a `rebound` path, for another object may be there.
+    """
+    found: dict[str, None] = {}
+    for path in paths:
+        module, names = _split(path)
+        for count in range(1, len(names)):
+            base = _join(module, names[:count])
+            if base in rebound:
+                break
+            if names[count - 1] != "__closure__":
+                found[base] = None
+    return list(found)
 
 
 def write_local(frame: FrameType, name: str, value: Any) -> None:

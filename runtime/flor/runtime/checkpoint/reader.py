@@ -60,6 +60,7 @@ def _load(file: Path) -> Snapshot:
         regions.append(Region(which, start, nbytes))
     return Snapshot(
         roots=content["roots"],
+        anchors=content.get("anchors", {}),
         nodes=_nodes(content["nodes"]),
         types=content["types"],
         regions=regions,

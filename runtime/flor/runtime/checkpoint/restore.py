@@ -41,30 +41,39 @@ _LOCKS = {"lock": threading.Lock, "RLock": threading.RLock}
 
 
 def restore(
-    snapshot: Snapshot, live: Mapping[str, object], *, rebound: Collection[str] = ()
+    snapshot: Snapshot,
+    live: Mapping[str, object],
+    *,
+    rebound: Collection[str] = (),
+    anchors: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """Restore every root of `snapshot` and the RNG streams; returns path -> object.
 
     `live` maps each path to the object that is there now (MISSING or absent: none).  What is
     reached only through `rebound` roots and is value-like is built fresh, because the live object
-    may be shared with constant data.  An unbound root yields MISSING.  Raises RestoreImpossible
-    before anything was changed, or while an iterator is wound forward.
+    may be shared with constant data.  `anchors` are the live objects at the anchors' paths: each
+    stands for the object that was there, and for no other.  An unbound root yields MISSING.
+    Raises RestoreImpossible before anything was changed, or while an iterator is wound forward.
     """
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "Tensor"):
-        return _Restore(snapshot, live, rebound).run()
+        return _Restore(snapshot, live, rebound, anchors or {}).run()
     with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
-        return _Restore(snapshot, live, rebound).run()
+        return _Restore(snapshot, live, rebound, anchors or {}).run()
 
 
 class _Restore(Filling):
     """One restore.  `out` holds the object for each node, once made."""
 
     def __init__(
-        self, snapshot: Snapshot, live: Mapping[str, object], rebound: Collection[str]
+        self,
+        snapshot: Snapshot,
+        live: Mapping[str, object],
+        rebound: Collection[str],
+        anchors: Mapping[str, object],
     ) -> None:
         self.snapshot = snapshot
-        self.pairs: Pairs = pair(snapshot, live, rebound)
+        self.pairs: Pairs = pair(snapshot, live, rebound, anchors)
         self.regions = Regions(snapshot, self.pairs)
         self.out: list[Any] = [_UNMADE] * len(snapshot.nodes)
         self.winding: list[tuple[Any, Any]] = []
@@ -199,6 +208,16 @@ class _Restore(Filling):
         if usable and live.typecode == payload[0]:
             return live
         return array.array.__new__(self.find_class(index), payload[0])
+
+    def _memfile(self, index: int, payload: Any, live: Any) -> Any:
+        if live is not MISSING and self.pairs.in_place[index]:
+            if live.closed and payload is not None:
+                raise self.fail(index, "a buffer that is closed already")
+            return live
+        cls: Any = self.find_class(index)
+        fresh = cls.__new__(cls)
+        self._solid(index).__init__(fresh)
+        return fresh
 
     def _exception(self, index: int, payload: Any, live: Any) -> Any:
         return self.shell(index, BaseException)

@@ -309,6 +309,7 @@ def _manifest(snapshot: Snapshot, table: list[Any], run: str, loop: str, positio
         "loop": loop,
         "position": tuple((n, i, v if _plain(v) else repr(v)) for n, i, v in position),
         "roots": snapshot.roots,
+        "anchors": snapshot.anchors,
         "nodes": nodes,
         "types": snapshot.types,
         "regions": table,

@@ -25,6 +25,10 @@ COMPILER = (
 )
 
 
+UNWRITABLE = "cannot be written"
+"""In the compiler's message when it is the build folder, not the script, that is at fault."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A build, or one line that says why there is none (the script then runs as it is)."""
@@ -44,7 +48,7 @@ def get_build(target: Target) -> Outcome:
     if build is not None:
         return Outcome(build)
     code, lines = compile_target(target)
-    if code == 2:
+    if code == 2 and not any(UNWRITABLE in line for line in lines):
         raise FlorError(lines[0] if lines else f"{target.script} can't be compiled")
     build = fresh_build(target.root, target.file, module=target.module) if code == 0 else None
     if build is not None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .heads import RecordHeads
 
 
+NO_TRAINING_LOOP = "FLR003"
+
+
 @dataclass(frozen=True)
 class Options:
     """Of the command line: overhead allowed, no lines on standard error, no checkpoints."""
@@ -49,8 +52,7 @@ class Recording:
         self.status, self.code = "finished", 0
         self.signal = 0  # by which the process shall die in the end
         self._ended = False
-        if outcome.why:
-            self.session.note(f"{target.script} runs uninstrumented: {outcome.why}")
+        self.uninstrumented = outcome.why
 
     def begin(self) -> None:
         """Open the store and the run.  On failure the program runs unrecorded."""
@@ -63,8 +65,11 @@ class Recording:
             self.writer = RunWriter(path, self.run, source="record")
             self.session.sink = self.writer
         except Exception as error:
-            self.session.trouble("recording", error)
+            lines = str(error).splitlines() or [type(error).__name__]
+            self.session.note(f"{self.target.script}: recording is off: {lines[0]}")
+            self.run = self.build = self.session.plan = None
             return
+        self._say_what_is_missing()
         with self._trying("listing the project's files"):
             folder = run_folder(self.target.root, self.run)
             tree.save(folder / "files.json", self.target.root, os.getcwd())
@@ -83,6 +88,13 @@ class Recording:
             self.session.heads = self.heads
         except Exception as error:
             self.session.trouble("checkpointing", error)
+
+    def _say_what_is_missing(self) -> None:
+        if self.uninstrumented:
+            self.session.note(f"{self.target.script} runs uninstrumented: {self.uninstrumented}")
+        for diagnostic in self.session.plan.diagnostics if self.session.plan is not None else ():
+            if diagnostic.code == NO_TRAINING_LOOP:
+                self.session.note(diagnostic.render())
 
     def _info(self, store: Any) -> dict[str, Any]:
         target = self.target
@@ -183,8 +195,8 @@ def record(target: Target, options: Options) -> int:
     session = recording.session
     atexit.register(recording.at_exit)  # first registered, last run
     emitted = None
-    if outcome.build is not None:
-        emitted = hook.Emitted(target.root, outcome.build, "record", session.note)
+    if recording.build is not None:
+        emitted = hook.Emitted(target.root, recording.build, "record", session.note)
         hook.install(emitted)
     arguments.watch(session)
     signals.on_termination(session.pid, recording.terminated)

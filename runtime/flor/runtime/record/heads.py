@@ -128,7 +128,9 @@ class RecordHeads:
         if plan is None or not plan.jump:
             return
         roots = {member.path: paths.resolve(member.path, frame) for member in plan.state}
-        snapshot = capture(roots, skip_grads=plan.dead_grads)
+        rebound = {member.path for member in plan.state if member.how == "rebound"}
+        anchors = {path: paths.resolve(path, frame) for path in paths.bases(roots, rebound)}
+        snapshot = capture(roots, skip_grads=plan.dead_grads, anchors=anchors)
         it = getattr(loop, "it", None)
         if isinstance(it, Watched):
             snapshot.meta[ITERATOR] = it.draws.state()

@@ -54,7 +54,8 @@ def replay(args: argparse.Namespace) -> int:
             )
         finally:
             signal.signal(signal.SIGTERM, old)
-        render(report.columns, report.rows, args.format)
+        if report.columns:
+            render(report.columns, report.rows, args.format)
         sys.stdout.flush()
         for line in report.problems:
             say(line)
@@ -78,7 +79,12 @@ def answer(
             problems += lines
             code = max(code, int(failed))
     store.declare(asked.declarations)
-    columns, rows = store.sql(asked.sql)
+    try:
+        columns, rows = store.sql(asked.sql)
+    except Exception:
+        if not problems:
+            raise
+        columns, rows = [], []  # the failed replay is why there is no such column yet
     return Report(columns, rows, problems, code)
 
 

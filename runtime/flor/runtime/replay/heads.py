@@ -211,7 +211,8 @@ class ReplayHeads:
                     over = True
             live = {path: paths.resolve(path, frame) for path in snapshot.roots}
             rebound = [member.path for member in plan.state if member.how == "rebound"]
-            result = restore(snapshot, live, rebound=rebound)
+            anchors = {path: paths.resolve(path, frame) for path in snapshot.anchors}
+            result = restore(snapshot, live, rebound=rebound, anchors=anchors)
             touched = True
             for path, value in result.items():
                 if value is not live.get(path, paths.MISSING):

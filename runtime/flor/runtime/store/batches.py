@@ -16,9 +16,12 @@ _INSERT_REPLAYED = (
     "INSERT OR REPLACE INTO cells VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7, ?8, ?9, NOT EXISTS ("
     "SELECT 1 FROM cells WHERE run = ?1 AND node = ?2 AND name_id = ?3 AND source = 0))"
 )
+# The last one before; those before it are hidden already (touching them all would be quadratic).
 _HIDE_EARLIER = (
     "UPDATE cells SET shown = 0 "
-    "WHERE run = ? AND node = ? AND name_id = ? AND source = ? AND ordinal < ?"
+    "WHERE run = ?1 AND node = ?2 AND name_id = ?3 AND source = ?4 AND ordinal = ("
+    "SELECT max(ordinal) FROM cells "
+    "WHERE run = ?1 AND node = ?2 AND name_id = ?3 AND source = ?4 AND ordinal < ?5)"
 )
 # A position that is replayed again may log fewer values than the time before.
 _FORGET_LATER = (

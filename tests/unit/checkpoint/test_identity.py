@@ -1,0 +1,152 @@
+"""Which live object a restore takes for which saved one, and buffers in memory."""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flor.runtime.checkpoint.capture import capture
+from flor.runtime.checkpoint.compare import differences
+from flor.runtime.checkpoint.errors import RestoreImpossible
+from flor.runtime.checkpoint.graph import Snapshot
+from flor.runtime.checkpoint.paths import bases
+from flor.runtime.checkpoint.restore import restore
+from flor.runtime.checkpoint.store import CheckpointWriter, load
+
+
+class Node:
+    def __init__(self) -> None:
+        self.v: Any = 0
+        self.child: Any = None
+
+
+class Log(io.StringIO):
+    pass
+
+
+def through_a_file(snapshot: Snapshot, folder: Path) -> Snapshot:
+    """The snapshot as a replay reads it."""
+    published: list[Any] = []
+    writer = CheckpointWriter(folder, "1", published.append)
+    writer.submit(snapshot, "k", (None, "k", 0, 0))
+    assert writer.close(10) and writer.error is None
+    return load(folder / published[0].file)
+
+
+def test_bases() -> None:
+    """The objects whose attributes are members."""
+    assert bases(["a", "b.c.d", "m:x.y", "f.__closure__.cell"]) == ["b", "b.c", "m:x", "f"]
+    assert bases(["b.c.d", "b.c"], rebound=["b.c"]) == ["b"]
+    assert bases(["b.c.d"], rebound=["b"]) == []
+
+
+def test_another_object_took_the_place_of_an_anchor(tmp_path: Path) -> None:
+    """root.child was `other` when the loop began, and a new object at the checkpoint."""
+    root, other = Node(), Node()
+    root.child, root.child.v, other.v = Node(), 7, 3
+    saved = through_a_file(capture({"root": root, "other.v": 3}, anchors={"other": other}), tmp_path)
+    root.child, other.v = other, 0
+    result = restore(saved, {"root": root, "other.v": 0}, anchors={"other": other})
+    assert result["other.v"] == 3 and other.v == 0  # the caller assigns it
+    assert root.child is not other and root.child.v == 7
+
+
+def test_an_anchor_is_found_again() -> None:
+    """The other way round: `other` had been put into the graph by then."""
+    root, other = Node(), Node()
+    root.child, other.v = other, [3]
+    saved = capture({"root": root, "other.v": other.v}, anchors={"other": other})
+    root.child, other.v = Node(), [0]
+    stranger, mine = root.child, other.v
+    result = restore(saved, {"root": root, "other.v": other.v}, anchors={"other": other})
+    assert root.child is other and other.v is mine is result["other.v"] and mine == [3]
+    assert stranger.v == 0
+
+
+def test_anchor_reached_by_a_rebound_name() -> None:
+    """What a name was bound to is the anchor's object, not a copy of it."""
+    other, fresh = Node(), Node()
+    saved = capture({"other.v": 0, "x": other}, anchors={"other": other})
+    live = {"other.v": 0, "x": fresh}
+    result = restore(saved, live, rebound=["x"], anchors={"other": other})
+    assert result["x"] is other
+
+
+def test_two_names_that_change_places() -> None:
+    """Double buffering, with both lists in a container that is in the set."""
+    front, back = [1], [2]
+    both = [front, back]
+    front, back = back, front
+    front.append(5)
+    saved = capture({"both": both, "front": front, "back": back})
+    front, back = back, front  # as the fresh process has them
+    back.pop()
+    live = {"both": both, "front": front, "back": back}
+    result = restore(saved, live, rebound=["front", "back"])
+    assert result["front"] is both[1] is back and result["back"] is both[0] is front
+    assert both == [[1], [2, 5]]
+
+
+@pytest.mark.parametrize("make", [io.StringIO, Log])
+def test_text_buffer(tmp_path: Path, make: Any) -> None:
+    """Contents and position, in the same object."""
+    log = make("0123\r\n4", newline=None)
+    log.seek(2)
+    log.name = "x"
+    saved = capture({"log": log})
+    log.write("----")
+    log.name = "y"
+    assert differences(saved, capture({"log": log})) != []
+    result = restore(through_a_file(saved, tmp_path), {"log": log})
+    assert result["log"] is log
+    assert (log.getvalue(), log.tell(), log.name) == ("0123\n4", 2, "x")
+    again = restore(saved_again(log), {})["log"]
+    assert type(again) is make and (again.getvalue(), again.tell()) == ("0123\n4", 2)
+
+
+def saved_again(log: Any) -> Snapshot:
+    """A snapshot of it."""
+    return capture({"log": log})
+
+
+def test_bytes_buffer() -> None:
+    """Also when it is closed."""
+    raw, done = io.BytesIO(b"head"), io.BytesIO()
+    raw.seek(0, io.SEEK_END)
+    done.close()
+    saved = capture({"raw": raw, "done": done})
+    assert saved.missing == ()
+    raw.write(b"tail")
+    live = {"raw": raw, "done": io.BytesIO()}
+    result = restore(saved, live)
+    assert raw.getvalue() == b"head" and raw.tell() == 4 and result["done"].closed
+    raw.close()
+    with pytest.raises(RestoreImpossible):
+        restore(saved, live)
+
+
+def test_opaque_roots() -> None:
+    """What changes and can't be saved makes the checkpoint useless; sinks and locks don't."""
+    import logging
+
+    held = threading.Lock()
+    held.acquire()
+    left, right = socket.socketpair()
+    with left, right, open(__file__) as reader, open("/dev/null", "w") as writer:
+        roots = {
+            "socket": left,
+            "reader": reader,
+            "event": threading.Event(),
+            "held": held,
+            "inside": {"socket": right, "lock": held},
+            "writer": writer,
+            "free": threading.Lock(),
+            "logger": logging.getLogger("x"),
+            "function": test_bases,
+        }
+        missing = capture(roots).missing
+    assert [path for path, _ in missing] == ["socket", "reader", "event", "held"]
