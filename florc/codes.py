@@ -70,7 +70,7 @@ _TABLE = (
         "error",
         "bad effects file",
         "A file given by --effects isn't valid TOML or holds an entry that isn't an effect.",
-        "Mend the entry that the message names; docs/effects.md has the format.",
+        "Mend the entry that the message names; docs/formats.md has the format.",
     ),
     Code(
         "FLR008",

@@ -243,7 +243,8 @@ class Calls(Expressions):
                     if keyword.arg in ("default_factory", "factory"):
                         outer, self.scope = self.scope, base.scope
                         factory = self.evaluate(keyword.value)
-                        objs = self.invoke(factory, [], {}, set(), keyword.value, target.id)
+                        with self.heap.often():
+                            objs = self.invoke(factory, [], {}, set(), keyword.value, target.id)
                         self.scope = outer
                         self.heap.add_field(made, target.id, objs)
 
@@ -562,6 +563,9 @@ class Calls(Expressions):
                 found |= receiver
             elif result == "part:self":
                 found |= {self.heap.part(obj, effect.type) for obj in receiver}
+            elif result.startswith("call:"):  # what it returns is made by calling LOC
+                for obj in list(at(result[5:])):
+                    found |= self._invoke_one(obj, [], {}, set(), node, obj.label)
             elif result.startswith("sum:"):
                 summed = {e for o in list(at(result[4:])) for e in self._element(o, node)}
                 found |= self.operate(node, summed, set()) | {o for o in summed if o.cls}

@@ -66,7 +66,8 @@ def names_of(node: Node, scope: Scope, scopes: dict[ast.AST, Scope]) -> tuple[se
     if isinstance(s, ast.AugAssign) and isinstance(s.target, ast.Name):
         uses.add(s.target.id)
     if isinstance(s, ast.Delete):
-        defs -= {t.id for t in s.targets if isinstance(t, ast.Name)} - defs
+        targets = {t.id for t in s.targets if isinstance(t, ast.Name)}
+        uses |= {name for name in targets if scope.owner(name) is scope}  # it has to be bound
     return uses, defs
 
 

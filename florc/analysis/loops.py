@@ -56,7 +56,7 @@ def _trains(accesses: Iterable[Access]) -> bool:
 
 def _carries_state(accesses: Iterable[Access]) -> bool:
     """Whether anything beyond plain locals changes, or an RNG stream moves."""
-    return any(a.kind in ("mutate", "draw") for a in accesses)
+    return any(a.kind in ("mutate", "draw", "rebind") for a in accesses)
 
 
 def find_loops(summaries: Summaries, log_statements: frozenset[ast.stmt]) -> list[LoopSite]:

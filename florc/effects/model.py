@@ -26,6 +26,7 @@ or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is 
 * ``returns``: ``none`` (an immutable value), ``new``, ``self``, an argument's location,
   ``elem:LOC`` (what LOC contains), ``part:self`` (a part of the receiver, of the given `type`),
   ``holder:LOC`` (a new container of `type` with parts of LOC), ``sum:LOC`` (LOC's items added up),
+  ``call:LOC`` (what calling LOC returns),
   ``copy:LOC``, ``deepcopy:LOC``, ``pairs:LOC`` (key-value pairs of a mapping), or a list of these.
   Default ``new``.  A location with ``?option`` behind it counts only where the call, or the call
   that made the receiver, is given that option (``0?inplace``).
@@ -113,6 +114,7 @@ class Effects:
     sources: tuple[str, ...] = ()
     _mro: dict[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
     _memo: dict[str, Effect | None] = field(default_factory=dict, compare=False)
+    _merged: dict[str, LibraryType] = field(default_factory=dict, compare=False)
 
     def mro(self, name: str) -> tuple[str, ...]:
         """`name` and its bases, nearest first (depth first, each once)."""
@@ -172,6 +174,11 @@ class Effects:
 
     def type(self, name: str) -> LibraryType:
         """The declared type, merged with its bases' flags; an empty one when undeclared."""
+        if name not in self._merged:
+            self._merged[name] = self._merge(name)
+        return self._merged[name]
+
+    def _merge(self, name: str) -> LibraryType:
         merged = LibraryType(name)
         chain = [self.types[base] for base in self.mro(name) if base in self.types]
         if not chain:

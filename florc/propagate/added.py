@@ -261,7 +261,7 @@ def _differing(
         raise _Differs(path, after.lineno, f"{_show(after)} was added")
     if ast.dump(after) in dumps_old and ast.dump(before) not in dumps_new:
         raise _Differs(path, after.lineno, f"{_show(before)} was removed before this line")
-    raise _Differs(path, after.lineno, f"{_show(before)} became {_show(after)}")
+    raise _Differs(path, after.lineno, _became(before, after))
 
 
 def _equal(before: ast.AST, after: ast.AST) -> bool:
@@ -290,10 +290,28 @@ def _header(node: ast.AST) -> str:
     return f"{type(node).__name__}({', '.join(fields)})"
 
 
+def _became(before: ast.stmt, after: ast.stmt) -> str:
+    """Both statements' first lines, cut so that where they begin to differ is seen."""
+    texts = [_line(before), _line(after)]
+    same = 0
+    while same < min(map(len, texts)) and texts[0][same] == texts[1][same]:
+        same += 1
+    start = max(0, same - 20) if max(map(len, texts)) > _WIDTH else 0
+    shown = []
+    for text in texts:
+        piece = ("…" if start else "") + text[start:]
+        shown.append(f"`{piece if len(piece) <= _WIDTH else piece[: _WIDTH - 1] + '…'}`")
+    return " became ".join(shown)
+
+
+def _line(node: ast.stmt) -> str:
+    try:
+        return ast.unparse(node).strip().partition("\n")[0]
+    except Exception:  # a block that lost all its statements
+        return type(node).__name__.lower()
+
+
 def _show(node: ast.stmt) -> str:
     """The first line of a statement, shortened, in back quotes."""
-    try:
-        text = ast.unparse(node).strip().partition("\n")[0]
-    except Exception:  # a block that lost all its statements
-        text = type(node).__name__.lower()
+    text = _line(node)
     return f"`{text if len(text) <= _WIDTH else text[: _WIDTH - 1] + '…'}`"

@@ -187,8 +187,8 @@ def test_interrupting_a_replay(tmp_path: Path) -> None:
     while not list((tmp_path / "tmp").glob("flor-replay-*")) and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert process.returncode == 130
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
     assert not list((tmp_path / "tmp").glob("flor-replay-*"))
 
 

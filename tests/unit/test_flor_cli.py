@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from flor.runtime import cli
 from flor.runtime.replay import command
 
@@ -11,7 +12,9 @@ def broken(args: object) -> int:
     raise IndexError("list index\nout of range")
 
 
-def test_internal_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_internal_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One line, exit 123; the traceback only for who asks for it."""
     monkeypatch.setattr(command, "replay", broken)
     monkeypatch.delenv("FLORC_DEBUG", raising=False)

@@ -127,7 +127,9 @@ class LoopIter:
             pass
 
 
-LEAVING = frozenset(opcode.opmap[n] for n in ("POP_TOP", "POP_ITER", "END_FOR") if n in opcode.opmap)
+LEAVING = frozenset(
+    opcode.opmap[n] for n in ("POP_TOP", "POP_ITER", "END_FOR") if n in opcode.opmap
+)
 """What a frame executes when `break` or `return` drops a loop's iterator."""
 
 

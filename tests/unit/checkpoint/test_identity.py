@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from flor.runtime.checkpoint.capture import capture
 from flor.runtime.checkpoint.compare import differences
 from flor.runtime.checkpoint.errors import RestoreImpossible
@@ -48,7 +49,9 @@ def test_another_object_took_the_place_of_an_anchor(tmp_path: Path) -> None:
     """root.child was `other` when the loop began, and a new object at the checkpoint."""
     root, other = Node(), Node()
     root.child, root.child.v, other.v = Node(), 7, 3
-    saved = through_a_file(capture({"root": root, "other.v": 3}, anchors={"other": other}), tmp_path)
+    saved = through_a_file(
+        capture({"root": root, "other.v": 3}, anchors={"other": other}), tmp_path
+    )
     root.child, other.v = other, 0
     result = restore(saved, {"root": root, "other.v": 0}, anchors={"other": other})
     assert result["other.v"] == 3 and other.v == 0  # the caller assigns it

@@ -166,6 +166,8 @@ class Filling:
         obj.set_state(unpack_numpy(pickle.loads(payload)))
 
     def _fill_npbitgen(self, payload: Any, obj: Any, live: bool) -> None:
+        # With the seed sequence, from which children are spawned.
+        obj.__setstate__(pickle.loads(payload[1]).__getstate__())
         obj.state = unpack_numpy(pickle.loads(payload[0]))
 
     def _fill_hashed(self, index: int) -> None:

@@ -305,14 +305,27 @@ def pair(
     pairs = Pairs(snapshot)
     for path, edge in snapshot.anchors.items():
         pairs.anchor(edge, anchors.get(path, MISSING))
-    steady = [path for path in snapshot.roots if path not in rebound]
-    for paths, in_place in ((steady, True), ([p for p in snapshot.roots if p in rebound], False)):
+    loose = [path for path in snapshot.roots if _loose(path, rebound)]
+    steady = [path for path in snapshot.roots if path not in loose]
+    later, pairs._waiting = pairs._waiting, []
+    for path in steady:  # such a name leads to the same object as ever: no other node may have it
+        pairs.anchor(snapshot.roots[path], live.get(path, MISSING))
+    pairs.anchored()
+    pairs.drain()
+    pairs._waiting = later
+    for paths, in_place in ((steady, True), (loose, False)):
         for path in reversed(paths):
             pairs.push(snapshot.roots[path], live.get(path, MISSING), in_place)
         pairs.drain()
         pairs.anchored()  # for what the steady roots did not pair
         pairs.drain()
     return pairs
+
+
+def _loose(path: str, rebound: Collection[str]) -> bool:
+    """Whether the path may lead to another object than before: it, or what it begins with."""
+    names = path.split(".")
+    return any(".".join(names[:end]) in rebound for end in range(1, len(names) + 1))
 
 
 def _keys_of(node: Node) -> list[Any]:

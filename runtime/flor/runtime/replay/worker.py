@@ -63,7 +63,9 @@ class Worker:
         volatile = frozenset(log.id for log in plan.logs if log.volatile)
         known = frozenset(log.id for log in old.logs) if old is not None else None
         had = {loop.name for loop in old.loops} if old is not None else None
-        new = frozenset(loop.name for loop in plan.loops if had is not None and loop.name not in had)
+        new = frozenset(
+            loop.name for loop in plan.loops if had is not None and loop.name not in had
+        )
         self.sink = ReplaySink(self.writer, recorded, wanted, volatile, known, new)
         self.session = Session("replay", plan, self.sink, job.quiet)
         self.session.project = job.root
