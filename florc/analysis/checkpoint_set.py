@@ -359,7 +359,7 @@ def _unnamed(
             continue
         for obj in sorted(heap.reach(roots), key=repr):
             function = obj.function if obj.kind == "function" else None
-            if function is None or obj in roots and obj not in stored:
+            if function is None or (obj in roots and obj not in stored):
                 continue
             if (access.scope, access.name) in heap.free_variables(function):
                 if not (obj in roots and _defined_once(function, summaries)):

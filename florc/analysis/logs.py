@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 
 from florc.analysis.callgraph import Summaries
-
 from florc.analysis.loops import LoopSite, nests_of
 from florc.analysis.objects import Access, Function
 from florc.frontend.statements import canonical, digest

@@ -232,7 +232,9 @@ def test_statement_that_raises(tmp_path: Path, head: str, inside: bool) -> None:
 @pytest.mark.parametrize(("state", "use"), [("", ""), ("total = 0.0\n", BODY)])
 def test_statement_that_raises_where_the_run_failed(tmp_path: Path, state: str, use: str) -> None:
     """The recorded run raised too, but not there."""
-    script = "import flor\n" + state + "for k in range(6):\n" + use + "    if k == 4:\n        1 / 0\n"
+    script = (
+        "import flor\n" + state + "for k in range(6):\n" + use + "    if k == 4:\n        1 / 0\n"
+    )
     edited = script.replace("    if", "    flor.log(\n        'probe', nothing)\n    if")
     recorded_then(tmp_path, script, edited, code=1)
     sql = "SELECT k, probe FROM logs WHERE k = 4"
@@ -270,9 +272,10 @@ def test_exceptions_that_are_caught(tmp_path: Path) -> None:
 def test_restarted_worker_replaces_its_values(tmp_path: Path) -> None:
     """What a worker logged before it asked for a new process is not there twice."""
     script = (
-        "import flor\n"
+        "import time\nimport flor\n"
         "w = [0.0]\n"
         "for k in range(6):\n"
+        "    time.sleep(0.05)\n"  # checkpoints are affordable
         "    w.append(w[-1] + k)\n"
         "    with open('out.txt', 'a') as out:\n"
         "        out.write('x')\n"
@@ -282,7 +285,10 @@ def test_restarted_worker_replaces_its_values(tmp_path: Path) -> None:
     statements = "    flor.log('probe', w[-1])\n" * 2
     edited = script.replace("    with", statements + "    with")
     recorded_then(tmp_path, script, edited, "--budget", "0.9")
-    rows = answer(tmp_path, "SELECT k, probe FROM logs WHERE k IN (3, 5)")
+    sql = "SELECT k, probe FROM logs WHERE k IN (3, 5)"
+    result = harness.flor(tmp_path, "replay", "--yes", "--format", "json", sql)
+    assert "replayed from the start" in result.err, result
+    rows = json.loads(result.out)
     assert rows == [{"k": 3, "probe": 6.0}, {"k": 5, "probe": 15.0}]
     from flor.runtime.store import Store
 

@@ -7,6 +7,7 @@ files, and what a replay does at a loop's head.
 from __future__ import annotations
 
 import builtins
+import functools
 import random
 import shutil
 import sys
@@ -24,8 +25,8 @@ from flor.runtime.loops import LoopIter
 from flor.runtime.record.heads import RecordHeads
 from flor.runtime.replay.heads import Loop, ReplayHeads, Stop
 from flor.runtime.replay.schedule import Position, Schedule
-from flor.runtime.store.values import freeze
 from flor.runtime.session import Ctx, LoopState, Session, key
+from flor.runtime.store.values import freeze
 from florc.driver import compile_project
 from florc.emit.build import Build, assemble
 from florc.emit.load import code_for
@@ -170,9 +171,9 @@ def truth(text: str) -> list[tuple[str, Any]]:
     return values.logged
 
 
-def run(build: Build, code: Any, values: Values, heads: Any) -> Any:
+def run(mode: str, build: Build, code: Any, values: Values, heads: Any) -> Any:
     """Run the emitted program in a session; `heads(session)` makes its heads."""
-    session = Session(heads.__name__, build.plan, values, quiet=True)
+    session = Session(mode, build.plan, values, quiet=True)
     session.heads = made = heads(session)
     session.activate()
     try:
@@ -209,9 +210,14 @@ def _check(
     emitted = build.record.get("program.py", text)
     source_map = build.plan.modules[0].source_map
     code = code_for(emitted, source_map, str(folder / "program.py"))
-    refused = tuple(lp.jump_reason for lp in build.plan.loops if lp.training and not lp.jump)
+    refused = tuple(
+        lp.jump_reason
+        for lp in build.plan.loops
+        if lp.training and not lp.jump and "yields" not in lp.jump_reason
+    )
     recorded = Values()
-    record = run(build, code, recorded, lambda s: EveryHead(s, folder / "checkpoints", recorded))
+    files = folder / "checkpoints"
+    record = run("record", build, code, recorded, lambda s: EveryHead(s, files, recorded))
     record.close(10)
     if recorded.logged != expected:
         return Outcome(wrong=f"recording: {first_difference(expected, recorded.logged)}")
@@ -222,7 +228,8 @@ def _check(
     for head in chosen:
         values = Values()
         random.seed(STREAMS_OF_ANOTHER_PROCESS)
-        replay = run(build, code, values, lambda s, v=values, h=head: OneJump(s, v, h))
+        jump = functools.partial(OneJump, values=values, head=head)
+        replay = run("replay", build, code, values, jump)
         where = f"{head.outer} {head.loop} {head.stop.index}"
         if replay.landed is None:
             restarts.append(f"{where}: {getattr(replay, 'why', '')} {replay.notes}")

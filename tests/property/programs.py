@@ -29,7 +29,7 @@ TYPES = {
     "B": "Bag",
 }
 
-HEADER = '''\
+HEADER = """\
 import collections
 import contextlib
 import copy
@@ -294,7 +294,7 @@ def entered(xs):
 def square(v):
     return v * v % 61
 
-'''
+"""
 
 MAKE = {
     "i": ("{I}",),
@@ -399,7 +399,7 @@ SIMPLE = (
 )  # fmt: skip
 
 VIEWS = {
-    "i": "{i1} % 1000", "L": "repr({L1}[-6:])", "D": "repr({D1})", "S": "repr({S1})",
+    "i": "{i1} % 1000", "L": "repr({L1}[-6:])", "D": "repr({D1})", "S": "sorted({S1})",
     "Q": "list({Q1})[-5:]", "T": "repr({T1})", "O": "repr({O1}.view())", "N": "repr({N1}[-4:])",
     "P": "repr([o.view() for o in {P1}])", "E": "repr(sorted({E1}.items()))",
     "M": "repr([(k, o.view()) for k, o in {M1}.items()])", "B": "repr({B1}.view())",
@@ -408,7 +408,7 @@ VIEWS = {
 
 PURE_VIEWS = "iLDSQTONPEMB"
 PARAMS = "iLDSOQN"
-EXTRA = '''
+EXTRA = """
 def zip_sum(a, b):
     for x, y in zip(a, b):
         if x > 10_000:
@@ -424,7 +424,7 @@ def enumerated(it):
 globals_holder = {"x": 0, "y": []}
 nested = {"a": {"b": 0, "c": []}}
 
-'''
+"""
 
 
 class Scope:

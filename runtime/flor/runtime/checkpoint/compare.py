@@ -105,7 +105,8 @@ _CONTENT = frozenset(
 def _position(node: Any) -> Any:
     import pickle
 
-    state = pickle.loads(node[2])  # not "created": an unseeded stream differs without consequence
+    # Not "created": a stream that nobody seeded differs without consequence.
+    state = pickle.loads(node[2])
     return state["count"], state["finished"]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from .graph import ATOMS, Edge, Snapshot, TensorData
 from .kinds import MODULE_HOOKS, describe, type_name
+from .ordering import insertion_order
 from .pairing import Pairs
 from .paths import MISSING
 from .rng import byte_tensor, unpack_numpy, unpack_python
@@ -175,9 +176,9 @@ class Filling:
         obj = self.out[index]
         if kind == "set":
             items = self.values(payload[0])
-            if {id(i) for i in set.__iter__(obj)} != set(map(id, items)):
+            if not same_objects(list(set.__iter__(obj)), items):
                 set.clear(obj)
-                set.update(obj, items)
+                set.update(obj, insertion_order(items))
             return
         base: Any = describe(type(obj)).solid
         if base is collections.defaultdict:

@@ -19,6 +19,7 @@ from .graph import ATOMS, ArrayData, Edge, Snapshot, TensorData
 from .kinds import describe
 
 _DEPTH = 3
+_ROUNDS = 8
 
 
 def match_elements(
@@ -50,6 +51,24 @@ def match_elements(
         if place is None and i < len(live) and not taken[i]:
             places[i] = (i, by_place and not moved and len(saved) == len(live))
     return places
+
+
+def insertion_order(items: Sequence[Any]) -> list[Any]:
+    """The elements of a set in an order of insertion that makes an empty set iterate as `items`.
+
+    Where an element stands depends on which ones of like hash came before it.  One that comes out
+    too late had found its place taken when it was saved: it is inserted behind the others.  The
+    best that a few rounds give; a set that has shrunk a lot may iterate differently.
+    """
+    order = list(items)
+    for _ in range(_ROUNDS):
+        made = {id(item): place for place, item in enumerate(set(order))}
+        late = {id(item) for place, item in enumerate(items) if made[id(item)] > place}
+        if not late:
+            break
+        kept = [item for item in order if id(item) not in late]
+        order = kept + [item for item in order if id(item) in late]
+    return order
 
 
 def _digest(data: Any) -> bytes:

@@ -24,6 +24,7 @@ from .errors import RestoreImpossible, one_line
 from .filling import Filling, same_objects
 from .graph import Snapshot, children
 from .kinds import MODULE_HOOKS, callable_name, describe, type_name
+from .ordering import insertion_order
 from .pairing import Pairs, pair
 from .paths import MISSING
 from .regions import Regions
@@ -257,9 +258,9 @@ class _Restore(Filling):
 
     def _frozenset(self, index: int, payload: Any, live: Any) -> Any:
         items = self.values(payload[0])
-        if live is not MISSING and {id(i) for i in frozenset.__iter__(live)} == set(map(id, items)):
+        if live is not MISSING and same_objects(list(frozenset.__iter__(live)), items):
             return live
-        return frozenset.__new__(self.find_class(index), items)
+        return frozenset.__new__(self.find_class(index), insertion_order(items))
 
     def _partial(self, index: int, payload: Any, live: Any) -> Any:
         func, args, keywords = self.values(payload[0])

@@ -15,6 +15,8 @@ from ..checkpoint.iterators import DrawLog, IteratorProxy
 from ..checkpoint.store import CheckpointWriter, Published
 
 if TYPE_CHECKING:
+    from florc.plan import LoopPlan
+
     from ..loops import LoopIter, WhileLoop
     from ..session import LoopState, Session
 
@@ -53,6 +55,21 @@ def watched(iterable: Iterable[Any]) -> Iterator[Any]:
 def made_iterator(factory: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """An iterator that remembers how it was made; the plain object if that can't be."""
     return IteratorProxy(factory, args, kwargs)
+
+
+def anchor_paths(plan: LoopPlan) -> list[str]:
+    """Paths that lead to the same objects at every head: what the loop does not bind anew.
+
+    A rebound name may have come to hold one of them.
+    """
+    rebound = {member.path for member in plan.state if member.how == "rebound"}
+    found = paths.bases((member.path for member in plan.state), rebound)
+    members = {member.path for member in plan.state}
+    for name in plan.excluded:
+        if not name.reason.startswith("dead") and name.path not in members:
+            if not rebound.intersection([name.path, *paths.bases([name.path])]):
+                found.append(name.path)
+    return list(dict.fromkeys(found))
 
 
 class RecordHeads:
@@ -128,8 +145,7 @@ class RecordHeads:
         if plan is None or not plan.jump:
             return
         roots = {member.path: paths.resolve(member.path, frame) for member in plan.state}
-        rebound = {member.path for member in plan.state if member.how == "rebound"}
-        anchors = {path: paths.resolve(path, frame) for path in paths.bases(roots, rebound)}
+        anchors = {path: paths.resolve(path, frame) for path in anchor_paths(plan)}
         snapshot = capture(roots, skip_grads=plan.dead_grads, anchors=anchors)
         it = getattr(loop, "it", None)
         if isinstance(it, Watched):

@@ -16,7 +16,7 @@ def damp(rows):
         r[2] *= 0.75
 
 
-for n in flor_abi.loop("n", range(8), state=("average", "first", "latest", "table")):
+for n in flor_abi.loop("n", range(8), state=("average", "first", "latest", "table", "views")):
     row = views[n % 3]
     row[0] += 0.5 * first[1]
     row[1] -= 0.125 * latest["row"][0]

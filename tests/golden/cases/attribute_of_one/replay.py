@@ -15,8 +15,8 @@ boxes = [Box(0.5), Box(0.9)]
 for box in flor_abi.loop("step", boxes, state=("boxes",)):
     box.rate += 0.01
 both = sorted(boxes, key=lambda b: -b.rate)
-for k in flor_abi.loop("k", range(6), state=("boxes",)):
-    for i in flor_abi.loop("i", range(2), state=("boxes",)):
+for k in flor_abi.loop("k", range(6), state=("boxes", "both")):
+    for i in flor_abi.loop("i", range(2), state=("boxes", "both")):
         box = boxes[i]
         box.level = box.level * box.rate + k
     flor.log("sum", boxes[0].level + both[0].level)

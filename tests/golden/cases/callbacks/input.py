@@ -1,4 +1,3 @@
-# golden: broken the line given as a reason differs from process to process
 # golden: add-before "flor.log("n", len(history.values))" flor.log("probe", [k, history.values, counts["n"], tail])
 # golden: query SELECT k, probe FROM logs WHERE k IN (3, 6)
 """Bound methods, partials and lambdas, called from a dictionary and by map()."""

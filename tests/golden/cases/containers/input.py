@@ -1,4 +1,4 @@
-# golden: add-before "flor.log("size", len(replay))" flor.log("probe", [t, len(replay), replay[0][0], counts["b"], sorted(seen), q["a"][1]])
+# golden: add-before "flor.log("size", len(replay))" flor.log("probe", [t, len(replay), replay[0][0], counts["b"], sorted(seen), q.get("a", [0, 0])[1]])
 # golden: query SELECT t, probe FROM logs WHERE t IN (7, 13)
 """deque, defaultdict, Counter, set and nested containers changed in place."""
 import random

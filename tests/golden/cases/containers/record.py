@@ -1,4 +1,4 @@
-# golden: add-before "flor.log("size", len(replay))" flor.log("probe", [t, len(replay), replay[0][0], counts["b"], sorted(seen), q["a"][1]])
+# golden: add-before "flor.log("size", len(replay))" flor.log("probe", [t, len(replay), replay[0][0], counts["b"], sorted(seen), q.get("a", [0, 0])[1]])
 # golden: query SELECT t, probe FROM logs WHERE t IN (7, 13)
 """deque, defaultdict, Counter, set and nested containers changed in place."""
 from flor.runtime import abi as flor_abi
@@ -14,7 +14,7 @@ seen = set()
 q = defaultdict(lambda: [0.0, 0.0])
 order = OrderedDict()
 grid = [[0] * 3 for _ in range(2)]
-for t in flor_abi.loop("t", range(15), state=("replay", "counts", "seen", "order", "q", "grid")):
+for t in flor_abi.loop("t", range(15), state=("replay", "counts", "seen", "q", "order", "grid")):
     s = random.choice("abc")
     a = t % 2
     replay.append((t, s, a))

@@ -1,4 +1,3 @@
-# golden: broken lists made by a default_factory are not seen
 # golden: add-after "state.record(k, loss)" flor.log("probe", [k, state.steps, state.losses, sorted(state.marks), frozen.steps])
 # golden: query SELECT k, probe FROM logs WHERE k IN (3, 6)
 """Dataclasses: defaults, default factories, and replace()."""

@@ -1,4 +1,3 @@
-# golden: broken a generator's loop is instrumented the second time
 # golden: add-after "score += item * item" flor.log("probe", [step, item, score, difficulty["level"]])
 # golden: query SELECT step, probe FROM logs WHERE step IN (5, 8)
 # golden: jumps no

@@ -1,4 +1,3 @@
-# golden: broken a restore pairs by name, not by identity
 # golden: add-after "front.append(k)" flor.log("probe", [k, pair[0], pair[1], front is pair[0]])
 # golden: query SELECT k, probe FROM logs WHERE k IN (3, 6)
 """Two names that change places, and a tuple that holds both objects and never changes."""

@@ -1,4 +1,3 @@
-# golden: broken the order of members depends on the hash seed
 # golden: add-before "flor.log("t", t)" flor.log("probe", [epoch, t, lr, momentum])
 # golden: query SELECT epoch, probe FROM logs WHERE epoch IN (3, 5)
 # golden: jumps no

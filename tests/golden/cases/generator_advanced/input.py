@@ -1,4 +1,3 @@
-# golden: broken unseeded streams at an iterator's creation count as a difference; instrumented twice
 # golden: add-after "total += value" flor.log("probe", [step, value, total])
 # golden: query SELECT step, probe FROM logs WHERE step IN (4, 9)
 """Generators, one reading from another, and counters of itertools that the loop advances."""

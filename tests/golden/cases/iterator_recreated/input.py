@@ -1,4 +1,3 @@
-# golden: broken unseeded streams at an iterator's creation count as a difference
 # golden: add-after "total += value / (step + 1)" flor.log("probe", [step, value, passes, total])
 # golden: query SELECT step, probe FROM logs WHERE step IN (4, 9)
 """next(it), with StopIteration and an iterator that is made again."""

@@ -1,4 +1,3 @@
-# golden: broken a root that may reach an object stands for it
 # golden: add-before "flor.log("total", sum(item.level[0] for item in items))" flor.log("probe", [k, items[0].level[0], items[1].level[0], chosen.level[0]])
 # golden: query SELECT k, probe FROM logs WHERE k IN (2, 4)
 """A name that may hold any of several objects holds one: the others have to be saved too."""

@@ -1,4 +1,3 @@
-# golden: broken the order of members depends on the hash seed
 # golden: add-after "low, high = (low, x) if f(x) > 0 else (x, high)" flor.log("probe", [attempt, k, low, high])
 # golden: query SELECT attempt, k, probe FROM logs WHERE attempt = 2 AND k > 3
 """Loops with else clauses, left by break or not."""

@@ -10,7 +10,7 @@ total, mode = 0.0, "plain"
 gain = 1
 last = None
 n = 0
-flor_n = flor_abi.while_loop("n", state=("x", "factor", "rest", "mode", "gain", "last", "total", "peak", "n", "stack"))
+flor_n = flor_abi.while_loop("n", state=("event", "mode", "gain", "last", "total", "peak", "n", "stack"))
 while flor_n.head() and (n < len(events) and (event := events[n]) is not None):
     match event:
         case ("push", x):

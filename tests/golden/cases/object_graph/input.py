@@ -1,4 +1,3 @@
-# golden: broken attributes in the set lose the identity of their object
 # golden: add-after "bump(tree["left"], k)" flor.log("probe", [k, tree["left"].child.count, leaf.count])
 # golden: query SELECT k, probe FROM logs WHERE k IN (3, 6)
 """An object that a name and a graph share at first, until the graph gets another one."""

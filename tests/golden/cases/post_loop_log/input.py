@@ -1,4 +1,3 @@
-# golden: broken an assignment in a short-circuit counts as certain
 # golden: add-before "print(event, total)" flor.log("probe", [event, total, best])
 # golden: query SELECT probe FROM logs
 """A value asked for after the loops: a replay jumps to the loop's end."""

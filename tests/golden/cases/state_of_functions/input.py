@@ -1,5 +1,4 @@
-# golden: broken default arguments, function attributes and subclasses' attributes are not seen
-# golden: add-after "runner.run(k)" flor.log("probe", [k, remember(k), remember.calls, Runner.total, runner.total, Base.total])
+# golden: add-after "runner.run(k)" flor.log("probe", [k, seen, remember.calls, Runner.total, runner.total, Base.total])
 # golden: query SELECT k, probe FROM logs WHERE k IN (3, 6)
 """State on classes, on functions and in default arguments."""
 import flor

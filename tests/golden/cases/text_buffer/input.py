@@ -1,4 +1,3 @@
-# golden: broken buffers in memory are not saved
 # golden: add-after "raw.write(bytes([k]))" flor.log("probe", [k, log.getvalue(), raw.tell()])
 # golden: query SELECT k, probe FROM logs WHERE k IN (3, 6)
 """Buffers in memory that the loop writes to."""

@@ -1,4 +1,3 @@
-# golden: broken a root that may reach an object stands for it
 # golden: add-before "if (k + 1) % 2 == 0:" flor.log("probe", [k, weights[0].grad[0].item(), first.data[0].item()])
 # golden: query SELECT k, probe FROM logs WHERE k IN (5, 9)
 """No optimizer: gradients gathered over two steps (so they are live at the head), .data updates."""

@@ -1,4 +1,3 @@
-# golden: broken a logged value counts as a change of the loader
 # golden: add-after "scaler_like *= 1.01" flor.log("probe", [step, passes, x[0].item(), loss.item()])
 # golden: query SELECT step, probe FROM logs WHERE step IN (4, 9)
 """Steps, not epochs: an iterator of a shuffling loader that is made again when it ends."""

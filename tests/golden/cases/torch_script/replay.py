@@ -18,10 +18,10 @@ optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9, weight_dec
 scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda e: 0.9**e)
 best, best_state = float("inf"), None
 
-for epoch in flor_abi.loop("epoch", range(5), state=("val", "best", "best_state", "model", "optimizer", "scheduler")):
+for epoch in flor_abi.loop("epoch", range(5), state=("best", "best_state", "model", "optimizer", "scheduler")):
     model.train()
     running = 0.0
-    for i, idx in flor_abi.loop("i", enumerate(torch.randperm(32).split(8)), state=("running", "model", "optimizer", "best_state")):
+    for i, idx in flor_abi.loop("i", enumerate(torch.randperm(32).split(8)), state=("running", "model", "optimizer", "scheduler")):
         optimizer.zero_grad()
         loss = F.cross_entropy(model(x[idx]), y[idx])
         loss.backward()

@@ -1,4 +1,3 @@
-# golden: broken a logged value counts as a call of the model
 # golden: add-after "self.ema_update()" flor.log("probe", [self.steps, self.shadow[0][0, 0].item(), float(self.tied())])
 # golden: query SELECT epoch, step, probe FROM logs WHERE epoch = 3 AND step >= 2
 """A Trainer: weights tied between two layers, an average through .data, Adam made in __init__."""
