@@ -8,8 +8,8 @@ from pathlib import Path
 
 from florc.analysis.callgraph import Summaries
 from florc.analysis.cfg import ControlFlowGraph, control_flow_graph
-from florc.analysis.contexts import swallows
 from florc.analysis.checkpoint_set import CheckpointSet, checkpoint_set
+from florc.analysis.contexts import swallows
 from florc.analysis.execute import points_to
 from florc.analysis.gradients import GradientLiveness
 from florc.analysis.iterators import jump_obstacle
@@ -119,10 +119,11 @@ def _plan(analysis: Analysis) -> Plan:
         if log.impure:
             message = f"evaluating this log statement may change training: {log.impure}"
             diagnostics.append(Diagnostic("FLR008", "warning", message, log.file, log.line))
-    for log in hidden_names(analysis.summaries, sites):
-        message = f"logged name {log.name!r} is also a loop's column: ask for it as \"log.{log.name}\""
-        place = log.function.module.rel
-        diagnostics.append(Diagnostic("FLR013", "warning", message, place, log.line))
+    for access in hidden_names(analysis.summaries, sites):
+        message = f"logged name {access.name!r} is also a loop's column: "
+        message += f'ask for it as "log.{access.name}"'
+        place = access.function.module.rel
+        diagnostics.append(Diagnostic("FLR013", "warning", message, place, access.line))
     if not analysis.summaries.points_to.complete:
         message = "the analysis did not settle; every replay of this script runs from its start"
         diagnostics.append(Diagnostic("FLR011", "warning", message, project.script.rel, 0))
@@ -212,7 +213,8 @@ def _instrumented(analysis: Analysis, obj: Obj) -> bool:
     assert isinstance(site, ast.Call) and where is not None
     found = instrumented_loops(where.module.tree)
     return (site.lineno, site.col_offset) in found or any(
-        isinstance(node, ast.Call) and any(arg is site for arg in node.args)
+        isinstance(node, ast.Call)
+        and any(arg is site for arg in node.args)
         and (node.lineno, node.col_offset) in found
         for node in ast.walk(where.module.tree)
     )
@@ -255,7 +257,7 @@ class _Dumps(dict[str, str]):
 
     def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override]
         """The dump of a pass, or `default`."""
-        return self[key] if key in self else default
+        return self[key] if key in self else default  # noqa: SIM401 - rendered by __missing__
 
     def _functions(self) -> list[Function]:
         functions = self._analysis.summaries.points_to.functions

@@ -54,7 +54,9 @@ class LoopPlan:
     scope: str  # "" for module level, "main", "Trainer.fit", …
     kind: str  # "for" | "while"
     training: bool  # False: coordinates only, no checkpoint
-    lexical_parent: str | None  # name of the nearest instrumented loop around it in the same function
+    lexical_parent: (
+        str | None
+    )  # name of the nearest instrumented loop around it in the same function
     parents: tuple[str, ...]  # names of instrumented loops it may run inside, over calls too
     counter: str  # "item" (target is the counter) | "first" (enumerate's) | "index" | "variable"
     counter_name: str | None  # the variable to read at the head when counter == "variable"

@@ -379,7 +379,7 @@ class Calls(Expressions):
         kept = {o for o in given if o.kind in ("alloc", "part")}
         # What a lump of unknown make returns counts as a part of it.
         made = {o for o in receiver if unknown(o) or o.kind == "part"}
-        made |= {self.heap.part(o) for o in receiver if o.type and self._uniform(o)}
+        made |= {self.heap.part(o) for o in receiver if self._uniform(o)}
         made = made or {self.heap.alloc(node, "", where=self.function, tag="unknown")}
         for obj in made:
             self.heap.add_contents(obj, kept)
@@ -387,9 +387,7 @@ class Calls(Expressions):
 
     def _hand_over(self, given: set[Obj], node: ast.AST, shown: str) -> None:
         """Objects given to a call that may do anything: mutate them, call what it can reach."""
-        self.mutate(
-            given, f"unknown call {shown}() may mutate it", deep=True, certainty="assumed"
-        )
+        self.mutate(given, f"unknown call {shown}() may mutate it", deep=True, certainty="assumed")
         reached = self.heap.reach(given)
         for obj in list(reached):
             if obj.kind in ("function", "bound"):
@@ -403,7 +401,7 @@ class Calls(Expressions):
 
     def _uniform(self, obj: Obj) -> bool:
         """Whether all that an object holds is of its own type, as what was loaded from a file."""
-        return self.effects.type(obj.type).elements == obj.type
+        return bool(obj.type) and self.effects.type(obj.type).elements == obj.type
 
     def _getattr(self, args: list[set[Obj]], node: ast.AST) -> set[Obj]:
         """`getattr(obj, name)`: the attribute if its name is known, else any that there may be."""
@@ -481,7 +479,9 @@ class Calls(Expressions):
                     self.heap.add_contents(obj, results)
         self._keep(effect, receiver, found, at, node)
         for obj in found if kwargs else ():
-            if obj.type in SEQUENCES and obj.kind == "alloc" and obj.site is node:  # dict(key=value)
+            if (
+                obj.type in SEQUENCES and obj.kind == "alloc" and obj.site is node
+            ):  # dict(key=value)
                 for name, objs in kwargs.items():
                     self.heap.add_field(obj, f"[{name!r}]", self.value_of(objs))
         return found
@@ -549,7 +549,11 @@ class Calls(Expressions):
                     if effect is not None:
                         self.apply(effect, {held}, [], {}, set(), self.statement, name)
             elif held.kind in ("function", "bound"):  # collate_fn, worker_init_fn
-                self._call_back(held, {self.heap.alloc(self.statement, "", tag="batch")}, held.site or self.statement)
+                self._call_back(
+                    held,
+                    {self.heap.alloc(self.statement, "", tag="batch")},
+                    held.site or self.statement,
+                )
 
     def _result(self, effect: Effect, receiver: set[Obj], at, node: ast.AST) -> set[Obj]:  # type: ignore[no-untyped-def]
         found: set[Obj] = set()
@@ -576,7 +580,9 @@ class Calls(Expressions):
             elif result.startswith(("copy:", "deepcopy:")):
                 how, _, location = result.partition(":")
                 for obj in list(self.value_of(at(location))):
-                    found.add(self.heap.clone(node, obj, deep=how == "deepcopy", where=self.function))
+                    found.add(
+                        self.heap.clone(node, obj, deep=how == "deepcopy", where=self.function)
+                    )
             elif result.startswith("pairs:"):
                 made = self.heap.alloc(node, "builtins.list", where=self.function, tag="pairs")
                 pair = self.heap.alloc(node, "builtins.tuple", where=self.function, tag="pair")
@@ -591,8 +597,14 @@ class Calls(Expressions):
                 for obj in list(at(result[5:])):
                     found |= self._element(obj, node)
             else:
-                found |= self.value_of(at(result))
+                found |= {self._seen_as(obj, effect.type) for obj in self.value_of(at(result))}
         return found
+
+    def _seen_as(self, obj: Obj, type_name: str) -> Obj:
+        """A result that shares memory with `obj`, as an object of the type that the call returns."""
+        if not type_name or not self._uniform(obj) or self.effects.is_a(obj.type, type_name):
+            return obj
+        return self.heap.part(obj, type_name)
 
     def _element(self, obj: Obj, node: ast.AST) -> set[Obj]:
         if obj.kind == "alloc" and obj.function is not None and obj.function.generator:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Union
 
-Loop = Union[ast.For, ast.AsyncFor, ast.While]
+Loop = ast.For | ast.AsyncFor | ast.While
 
 
 @dataclass(eq=False)

@@ -81,7 +81,9 @@ def _harmless(summaries: Summaries, obj: Obj) -> bool:
 class _Roots:
     """Breadth-first search for access paths from the frame, then from globals."""
 
-    def __init__(self, program: Program, summaries: Summaries, site: LoopSite, live: frozenset[str]):
+    def __init__(
+        self, program: Program, summaries: Summaries, site: LoopSite, live: frozenset[str]
+    ):
         self.program = program
         self.summaries = summaries
         self.heap = summaries.points_to.heap
@@ -116,7 +118,7 @@ class _Roots:
     def _first_use(self, name: str) -> tuple[int, str]:
         order = getattr(self, "_order", None)
         if order is None:
-            order = self._order = {}
+            order = self._order = dict[str, int]()
             for node in ast.walk(self.site.function.node):
                 if isinstance(node, ast.Name):
                     order.setdefault(node.id, node.lineno * 1000 + node.col_offset)
@@ -298,9 +300,7 @@ def _add_mutated(
             continue
         # Only a path that can lead to nothing else, to an object that is the only one of its
         # allocation site, is sure to save it; otherwise other paths to it are needed too.
-        unique = (
-            len(holders[path]) == 1 and obj.kind != "part" and _single(obj, summaries)
-        )
+        unique = len(holders[path]) == 1 and obj.kind != "part" and _single(obj, summaries)
         if change.whole is not None and obj.kind != "function":
             if unique and obj in alias_of and alias_of[obj] != path:
                 continue  # the same object under another name
@@ -416,7 +416,11 @@ def _from_here(summaries: Summaries, site: LoopSite) -> list[ast.stmt]:
         function, at = place
         if not isinstance(function.node, ast.Lambda):
             own = [s for top in function.node.body for s in statements_in(top)]
-            around = [s.lineno for s in own if isinstance(s, (ast.For, ast.While)) and at in statements_in(s)]
+            around = [
+                s.lineno
+                for s in own
+                if isinstance(s, (ast.For, ast.While)) and at in statements_in(s)
+            ]
             start = min([at.lineno, *around])
             found.update(dict.fromkeys(s for s in own if s.lineno >= start))
         stack += summaries.callers.get(function, [])

@@ -181,9 +181,9 @@ class Expressions(State):
         for obj in list(objs):
             found |= self._attribute_of(obj, name, node)
         if name == "grad":
-            for obj in objs or {None}:
-                whole = owner_of(obj) if obj is not None else None
-                self.record("read_grads", whole, reason=".grad is read")
+            owners: list[Obj | None] = [owner_of(obj) for obj in objs]
+            for owner in owners or [None]:
+                self.record("read_grads", owner, reason=".grad is read")
         return found
 
     def _attribute_of(self, obj: Obj, name: str, node: ast.AST) -> set[Obj]:
@@ -272,9 +272,7 @@ class Expressions(State):
         elif isinstance(place, ast.Name):
             owner = self.scope.owner(place.id)
             if owner is not None and owner.kind in ("module", "function"):
-                self.record(
-                    "touch", name=place.id, scope=owner, reason=reason, certainty="assumed"
-                )
+                self.record("touch", name=place.id, scope=owner, reason=reason, certainty="assumed")
 
     def value_of(self, objs: set[Obj]) -> set[Obj]:
         """Objects as data: what is read from a lump, and not called, is a part of it."""
@@ -383,7 +381,7 @@ class Expressions(State):
             if obj.kind not in ("alloc", "part"):
                 continue
             if obj.cls is not None:
-                name = OPERATORS.get(type(_operator(node)), "")
+                name = OPERATORS.get(type(_operator(node)), "")  # type: ignore[arg-type]
                 found |= self.method(obj, f"__{name}__", [right], node)
                 if obj in right:
                     found |= self.method(obj, f"__r{name}__", [left], node)
@@ -419,7 +417,9 @@ class Expressions(State):
             for obj in list(others if contains else objs | others):
                 self.method(obj, f"__{name}__", [objs | others], node)
             objs = objs | others
-        arrays = {o for o in objs if o.kind in ("alloc", "part") and o.type and o.type not in SEQUENCES}
+        arrays = {
+            o for o in objs if o.kind in ("alloc", "part") and o.type and o.type not in SEQUENCES
+        }
         return self.operate(node, arrays, set())
 
     def _display(self, node: ast.List | ast.Tuple | ast.Set, type_name: str) -> set[Obj]:

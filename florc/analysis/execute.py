@@ -114,7 +114,9 @@ class Executor(Calls):
                 receiver = obj.receiver if obj.kind == "super" and obj.receiver else obj
                 setter = receiver.cls.method(f"{target.attr}.setter") if receiver.cls else None
                 if setter is not None:
-                    self.invoke({self.heap.bound(receiver, setter)}, [objs], {}, set(), target, shown)
+                    self.invoke(
+                        {self.heap.bound(receiver, setter)}, [objs], {}, set(), target, shown
+                    )
                     continue
                 self.heap.add_field(receiver, target.attr, objs)
                 whole = receiver.kind == "alloc" and receiver.cls is None

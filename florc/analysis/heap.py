@@ -174,9 +174,7 @@ class Heap:
             self.changed = True
         return twin
 
-    def clone(
-        self, site: ast.AST, obj: Obj, *, deep: bool, where: Function | None = None
-    ) -> Obj:
+    def clone(self, site: ast.AST, obj: Obj, *, deep: bool, where: Function | None = None) -> Obj:
         """A copy that `site` makes: same type; a deep one holds copies of what `obj` holds."""
         result = self._twin(site, obj, where)
         obj = owner_of(obj)
@@ -199,7 +197,7 @@ class Heap:
         return result
 
     def part(self, owner: Obj, type_name: str = "") -> Obj:
-        """A part of a lump (a layer's weight, an optimizer's groups); who mutates it mutates `owner`."""
+        """A part of a lump (a layer's weight, an optimizer's groups): its mutation is `owner`'s."""
         owner = owner_of(owner)
         if not type_name:
             names = owner.cls.libraries() if owner.cls is not None else [owner.type]

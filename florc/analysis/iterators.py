@@ -94,13 +94,15 @@ def jump_obstacle(
             and o.where not in own_locals
             and (change.advanced is None or change.whole is not change.advanced)
         }
-        rebound: set[tuple[object, str]] = {
-            (a.scope, a.name) for a in others if a.kind == "rebind"
-        }
+        rebound: set[tuple[object, str]] = {(a.scope, a.name) for a in others if a.kind == "rebind"}
         outlives = _outlives(site, obj)
         remade = not outlives and obj in result.iterators
         header = access.statement is site.node
-        inside = frozenset() if remade or not (outlives or header) else _born_in(summaries, site, changed)
+        inside = (
+            frozenset()
+            if remade or not (outlives or header)
+            else _born_in(summaries, site, changed)
+        )
         why = _depends(summaries, obj.function, changed, rebound, remade, inside)
         if why and (header or outlives or remade):
             return (

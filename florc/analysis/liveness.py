@@ -46,7 +46,7 @@ def _header(node: Node) -> list[ast.AST]:
 
 
 def names_of(node: Node, scope: Scope, scopes: dict[ast.AST, Scope]) -> tuple[set[str], set[str]]:
-    """(uses, definitions) of `scope`'s own names at a node; nested code that mentions one uses it."""
+    """(uses, definitions) of `scope`'s names at a node; nested code that mentions one uses it."""
     uses: set[str] = set()
     defs: set[str] = set()
     s = node.statement

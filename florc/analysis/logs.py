@@ -127,7 +127,9 @@ def log_statements(summaries: Summaries, sites: list[LoopSite]) -> tuple[LogStat
                 tuple(s.name for s in lexical),
                 any(a.kind == "clock" for a in direct) or bool(_name_uses(statement) & tainted),
                 impurity(statement, function, summaries),
-                tuple(s.name for s in sites if s.training and _starts_after(s, function, statement)),
+                tuple(
+                    s.name for s in sites if s.training and _starts_after(s, function, statement)
+                ),
                 tuple(tuple(s.name for s in nest) for nest in nests),
             )
         )
@@ -140,5 +142,3 @@ def _starts_after(site: LoopSite, function: Function, statement: ast.stmt) -> bo
         and site.node.lineno > statement.lineno
         and statement not in site.statements
     )
-
-

@@ -29,7 +29,9 @@ class LoopSite:
     name: str = ""
     counter: str = "index"
     counter_name: str | None = None
-    lexical: list[LoopSite] = field(default_factory=list)  # instrumented loops around it, outermost first
+    lexical: list[LoopSite] = field(
+        default_factory=list
+    )  # instrumented loops around it, outermost first
     nests: list[tuple[LoopSite, ...]] = field(default_factory=list)  # possible nests, over calls
 
     def __repr__(self) -> str:
@@ -131,7 +133,9 @@ def nests_of(
     results: dict[tuple[LoopSite, ...], None] = {}
 
     def around(where: Function, inner: ast.stmt) -> tuple[LoopSite, ...]:
-        found = [s for s in by_function.get(where, ()) if inner in s.statements and s.node is not inner]
+        found = [
+            s for s in by_function.get(where, ()) if inner in s.statements and s.node is not inner
+        ]
         return tuple(sorted(found, key=lambda s: -len(s.statements)))
 
     def climb(where: Function, suffix: tuple[LoopSite, ...], seen: frozenset[Function]) -> None:
@@ -141,7 +145,11 @@ def nests_of(
         if not callers:
             results[suffix] = None
         for caller, at in callers:
-            climb(caller, around(caller, at) + _header_loop(by_function, caller, at) + suffix, seen | {caller})
+            climb(
+                caller,
+                around(caller, at) + _header_loop(by_function, caller, at) + suffix,
+                seen | {caller},
+            )
 
     climb(function, around(function, statement), frozenset({function}))
     return list(results)
@@ -274,9 +282,7 @@ def _positional(site: LoopSite, sites: list[LoopSite]) -> str:
     depth = max((len(nest) for nest in site.nests), default=0)
     if not site.training:
         return "step" if depth else "item"
-    has_inner = any(
-        other.training and any(site in nest for nest in other.nests) for other in sites
-    )
+    has_inner = any(other.training and any(site in nest for nest in other.nests) for other in sites)
     if depth == 0:
         return "epoch" if has_inner else "step"
     return "step" if depth == 1 else "substep"

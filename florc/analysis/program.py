@@ -39,7 +39,7 @@ class _Yields(ast.NodeVisitor):
     def _skip(self, node: ast.AST) -> None:
         return
 
-    visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = visit_ClassDef = _skip  # type: ignore[assignment]
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = visit_ClassDef = _skip
 
 
 def _is_generator(node: ast.AST) -> bool:

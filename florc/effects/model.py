@@ -9,10 +9,9 @@ held objects that iterating over it calls, e.g. ``__getitem__`` of a loader's da
 (the type of data attributes, such as a layer's weight), ``own`` (attributes that are such parts
 and never objects that it was given), ``lacks`` (methods that no object of the type has),
 ``closed`` (true: objects of it have no public methods but those described, no attributes that can
-be called but what they hold), ``closed_base`` (true: the same of project classes derived from it or, in its package, from a type
-based on it), ``api`` (all public attributes
-of its objects, as words of one string: what isn't among them doesn't exist), ``holds`` (the attributes that
-give what it was given, such as a wrapper's ``module``; without it any attribute may),
+be called but what they hold), ``closed_base`` (true: the same of project classes derived from it
+or, in its package, from a type based on it), ``api`` (all public attributes of its objects, as
+words of one string: what isn't among them doesn't exist), ``holds`` (the attributes that give what it was given, such as a wrapper's ``module``; without it any attribute may),
 ``iteration_draws`` (RNG streams that making an iterator of it draws from), ``elements`` (the type
 of what iterating yields).
 
@@ -154,7 +153,7 @@ class Effects:
         return None
 
     def has_no(self, type_name: str, method: str, *, derived: bool = False) -> bool:
-        """Whether no object of the type (or, `derived`, of a project class from it) has the method."""
+        """Whether no object of the type (`derived`: of a project class from it) has it."""
         declared = self.type(type_name)
         if method in declared.lacks:
             return True

@@ -80,7 +80,9 @@ def read_source(path: Path, shown: str) -> str:
             file.seek(0)
             return file.read().decode(encoding)
     except SyntaxError as error:
-        raise SourceError(Diagnostic("FLR002", "error", f"cannot be read: {error}", shown, 0)) from None
+        raise SourceError(
+            Diagnostic("FLR002", "error", f"cannot be read: {error}", shown, 0)
+        ) from None
     except UnicodeDecodeError as error:
         message = f"cannot be read: not valid {error.encoding}"
         raise SourceError(Diagnostic("FLR002", "error", message, shown, 0)) from None
@@ -95,7 +97,9 @@ def parse_source(text: str, shown: str) -> ast.Module:
         return ast.parse(text, shown)
     except SyntaxError as error:
         message = f"syntax error: {error.msg}"
-        raise SourceError(Diagnostic("FLR001", "error", message, shown, error.lineno or 0)) from None
+        raise SourceError(
+            Diagnostic("FLR001", "error", message, shown, error.lineno or 0)
+        ) from None
     except (RecursionError, MemoryError):
         raise SourceError(Diagnostic("FLR011", "error", "nested too deeply", shown, 0)) from None
     except ValueError as error:
