@@ -98,7 +98,8 @@ def _node_difference(a: Snapshot, i: int, b: Snapshot, j: int) -> str | None:
 
 
 _CONTENT = frozenset(
-    "bytearray array memfile scalar value enum reduce pyrandom torchgen nprandomstate npbitgen".split()
+    "bytearray array memfile scalar value enum reduce pyrandom torchgen nprandomstate"
+    " npbitgen".split()
 )
 
 
