@@ -601,7 +601,7 @@ class Calls(Expressions):
         return found
 
     def _seen_as(self, obj: Obj, type_name: str) -> Obj:
-        """A result that shares memory with `obj`, as an object of the type that the call returns."""
+        """A result that shares memory with `obj`, as an object of the type the call returns."""
         if not type_name or not self._uniform(obj) or self.effects.is_a(obj.type, type_name):
             return obj
         return self.heap.part(obj, type_name)

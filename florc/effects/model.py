@@ -11,7 +11,8 @@ and never objects that it was given), ``lacks`` (methods that no object of the t
 ``closed`` (true: objects of it have no public methods but those described, no attributes that can
 be called but what they hold), ``closed_base`` (true: the same of project classes derived from it
 or, in its package, from a type based on it), ``api`` (all public attributes of its objects, as
-words of one string: what isn't among them doesn't exist), ``holds`` (the attributes that give what it was given, such as a wrapper's ``module``; without it any attribute may),
+words of one string: what isn't among them doesn't exist), ``holds`` (the attributes that give
+what it was given, such as a wrapper's ``module``; without it any attribute may),
 ``iteration_draws`` (RNG streams that making an iterator of it draws from), ``elements`` (the type
 of what iterating yields).
 

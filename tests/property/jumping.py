@@ -1,4 +1,4 @@
-"""Runs a program in this process: plainly, recorded with a checkpoint at every head, and jumped into.
+"""Runs a program in this process: plain, recorded with a checkpoint at every head, jumped into.
 
 Everything but the processes is the real thing: the compiler, the emitted text, the checkpoint
 files, and what a replay does at a loop's head.

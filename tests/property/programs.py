@@ -389,12 +389,14 @@ SIMPLE = (
     "    case other:\n        {O1}.n = other",
     "match {T1}:\n    case (0, xs):\n        xs.append(1)\n    case (k, [*xs]):\n"
     "        {i1!} = k + len(xs)",
-    "{i1!} = (lambda a, b=2: a * b % 37)({I})", "{i1!} = sum(a * b for a, b in zip({L1}, {L2})) % 77",
+    "{i1!} = (lambda a, b=2: a * b % 37)({I})",
+    "{i1!} = sum(a * b for a, b in zip({L1}, {L2})) % 77",
     "{D1!} = {{k: v for k, v in {D1}.items() if k != {I} % 5}}",
     "{i1!} = sum(1 for v in {L1} if v in {S1})", "{L1!} = [o.bump() for o in {P1}]",
     "{L1!} = list(map(square, {L2}[:4]))", "for a, b in zip({L1}[:2], {G1}):\n    {i1!} = a + b",
     "for k, v in enumerate({G1}):\n    {i1!} += v\n    if k > 1:\n        break",
-    "{L1!} = [*{L2}[:2], *{L3}[:2]]", "globals_holder['x'] = {I}", "globals_holder['y'].append({I})",
+    "{L1!} = [*{L2}[:2], *{L3}[:2]]", "globals_holder['x'] = {I}",
+    "globals_holder['y'].append({I})",
     "nested['a']['b'] = {I}", "nested['a']['c'].append({I})",
 )  # fmt: skip
 
