@@ -10,7 +10,7 @@ STAMP := $(VENV)/.florc-installed
 .PHONY: test lint format demo venv clean
 
 test: lint
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

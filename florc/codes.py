@@ -115,9 +115,10 @@ _TABLE = (
     Code(
         "FLR013",
         "warning",
-        "logged name that is a loop's column too",
-        "In SQL the name means the loop's position, which need not be the logged value: a `while` "
-        "loop's counter is noted at the head, before the body steps it.",
+        "logged name that is another column too",
+        "In SQL the name means the loop's position (or the run's number, status, …), which need not "
+        "be the logged value: a `while` loop's counter is noted at the head, before the body steps "
+        "it.",
         'Ask for the logged value as `"log.NAME"` (quoted), or log it under another name.',
     ),
 )

@@ -120,7 +120,7 @@ def _plan(analysis: Analysis) -> Plan:
             message = f"evaluating this log statement may change training: {log.impure}"
             diagnostics.append(Diagnostic("FLR008", "warning", message, log.file, log.line))
     for access in hidden_names(analysis.summaries, sites):
-        message = f"logged name {access.name!r} is also a loop's column: "
+        message = f"logged name {access.name!r} is also another column of logs: "
         message += f'ask for it as "log.{access.name}"'
         place = access.function.module.rel
         diagnostics.append(Diagnostic("FLR013", "warning", message, place, access.line))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from florc.analysis.callgraph import Summaries
-from florc.analysis.loops import LoopSite, nests_of
+from florc.analysis.loops import METADATA, LoopSite, nests_of
 from florc.analysis.objects import Access, Function
 from florc.frontend.statements import canonical, digest
 from florc.plan import LogStatement
@@ -18,13 +18,16 @@ def log_accesses(summaries: Summaries) -> list[Access]:
 
 
 def hidden_names(summaries: Summaries, sites: list[LoopSite]) -> list[Access]:
-    """Log calls whose name is a loop's column, so that SQL's name means the loop's position.
+    """Log calls whose name is a loop's column or one of every run's, which SQL's name then means.
 
     `flor.log("epoch", epoch)` of the loop's own counter is the same value and isn't one of them.
     """
     loops = {site.name.lower(): site for site in sites}
     found = []
     for access in log_accesses(summaries):
+        if access.name.lower() in METADATA:
+            found.append(access)
+            continue
         site = loops.get(access.name.lower())
         if site is None:
             continue

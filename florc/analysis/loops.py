@@ -12,7 +12,8 @@ from florc.analysis.objects import Access, Function
 from florc.frontend.statements import digest, loop_header
 from florc.plan import Plan
 
-RESERVED = {"run", "version", "script", "started", "branch", "status", "name", "value", "source"}
+METADATA = {"run", "version", "script", "started", "branch", "status"}
+RESERVED = METADATA | {"name", "value", "source"}
 MAX_NESTS = 32
 
 

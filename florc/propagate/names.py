@@ -53,12 +53,12 @@ def flor_names(tree: ast.Module) -> FlorNames:
     """The names that the module's imports from flor bind, wherever they stand."""
     names = FlorNames()
     for node in ast.walk(tree):
-        if isinstance(node, ast.stmt) and is_flor_import(node):
+        if isinstance(node, ast.Import):  # perhaps among others: `import os, flor`
+            names.modules |= {a.asname or a.name for a in node.names if a.name == "flor"}
+        elif isinstance(node, ast.stmt) and is_flor_import(node):
             for alias in getattr(node, "names", ()):
                 bound = alias.asname or alias.name
-                if isinstance(node, ast.Import):
-                    names.modules.add(bound)
-                elif alias.name == "log":
+                if alias.name == "log":
                     names.logs.add(bound)
                 else:
                     names.others.add(bound)
