@@ -116,9 +116,9 @@ _TABLE = (
         "FLR013",
         "warning",
         "logged name that is another column too",
-        "In SQL the name means the loop's position (or the run's number, status, …), which need not "
-        "be the logged value: a `while` loop's counter is noted at the head, before the body steps "
-        "it.",
+        "In SQL the name means the loop's position (or the run's number, status, …), which need "
+        "not be the logged value: a `while` loop's counter is noted at the head, before the body "
+        "steps it.",
         'Ask for the logged value as `"log.NAME"` (quoted), or log it under another name.',
     ),
 )
