@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
+import weakref
 from pathlib import Path
 
 SOURCE_ROOT = Path(__file__).resolve().parents[2] / "runtime"
@@ -39,11 +42,15 @@ def fingerprint(folder: Path) -> dict[str, tuple[object, ...]]:
 
 
 class Project:
-    """A folder of the user's, with a scratch beside it."""
+    """A folder of the user's, and a scratch elsewhere."""
 
     def __init__(self, base: Path) -> None:
         self.root = base / "project"
-        self.scratch = base / "scratch"
+        self.base = base
+        # Sockets of worker processes lie in the scratch, and a socket's path must be short.
+        short = tempfile.mkdtemp(prefix="flor-")
+        weakref.finalize(self, shutil.rmtree, short, ignore_errors=True)
+        self.scratch = Path(short) / "scratch"
         self.root.mkdir()
         (self.root / "data").mkdir()
         (self.root / "data" / "a.txt").write_text("alpha\n")
@@ -73,7 +80,7 @@ class Project:
         Asserts that the project is byte for byte, and to the mtime, what it was.
         """
         before_tree = fingerprint(self.root)
-        file = self.scratch.parent / "script.py"
+        file = self.base / "script.py"
         text = PREAMBLE.format(
             source=str(SOURCE_ROOT),
             scratch=str(self.scratch),
