@@ -97,7 +97,8 @@ class _Roots:
         scope, function = self.scope, self.site.function
         own = sorted(scope.names - scope.nonlocal_names, key=self._first_use)
         for name in own:
-            code = any(o.kind in ("function", "class") for o in self.heap.variable(scope, name))
+            objs = self.heap.variable(scope, name)
+            code = bool(objs) and all(_defined_as(o, name) for o in objs)  # others may lead there
             if code or name in self.live or name in function.params or name in scope.captured:
                 roots.append((name, scope, name))
         seen = {scope}
@@ -301,6 +302,7 @@ def _add_mutated(
         # Only a path that can lead to nothing else, to an object that is the only one of its
         # allocation site, is sure to save it; otherwise other paths to it are needed too.
         unique = len(holders[path]) == 1 and obj.kind != "part" and _single(obj, summaries)
+        unique = unique and not _loose(path, members)
         if change.whole is not None and obj.kind != "function":
             if unique and obj in alias_of and alias_of[obj] != path:
                 continue  # the same object under another name
@@ -336,6 +338,19 @@ def _add_mutated(
             if change.advanced is not None and isinstance(chosen.site, ast.Call):
                 iterators[chosen] = None
     return tuple(iterators)
+
+
+def _loose(path: str, members: dict[str, Member]) -> bool:
+    """Whether the path, or what it begins with, is assigned: a restore makes a new object then."""
+    names = path.split(".")
+    starts = (".".join(names[:end]) for end in range(1, len(names) + 1))
+    return any(start in members and members[start].how == "rebound" for start in starts)
+
+
+def _defined_as(obj: Obj, name: str) -> bool:
+    """Whether `obj` is the function or class that a statement defines under this name."""
+    made = obj.function if obj.kind == "function" else obj.cls if obj.kind == "class" else None
+    return made is not None and getattr(made.node, "name", "") == name
 
 
 def _unnamed(
@@ -386,9 +401,9 @@ def _add_sharing(
         saved = {p: holders[p] for p in members if p in holders}
         sure = {
             obj
-            for objs in saved.values()
+            for path, objs in saved.items()
             for obj in objs
-            if len(objs) == 1 and _single(obj, summaries)
+            if len(objs) == 1 and _single(obj, summaries) and not _loose(path, members)
         }
         shared = heap.held(set().union(*saved.values())) & later.keys()
         before = len(members)

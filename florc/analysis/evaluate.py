@@ -154,6 +154,10 @@ class Expressions(State):
             found = obj.cls.method(name)
             if found is not None:
                 return self.invoke({self.heap.bound(obj, found)}, args, {}, set(), node, name)
+        if obj.kind == "class" and obj.cls is not None:  # a static method, by a library
+            found = obj.cls.method(name)
+            if found is not None:
+                return self.invoke({self.heap.function(found)}, args, {}, set(), node, name)
         return set()
 
     def evaluate(self, node: ast.expr | None) -> set[Obj]:
@@ -229,8 +233,8 @@ class Expressions(State):
             elif method is not None:
                 found.add(heap.function(method) if method.static else heap.bound(obj, method))
             for base in obj.cls.mro():
-                plain = heap.function(base.methods[name]) if name in base.methods else None
-                found |= heap.field(heap.klass(base), name) - {plain}  # an instance binds it
+                kept = heap.field(heap.klass(base), name)  # its own methods are bound above
+                found |= {o for o in kept if o.function is None or o.function.cls is not base}
             if found:
                 return found | heap.contents.get(obj, set())
             if obj.cls.method("__getattr__") is not None:
@@ -413,9 +417,10 @@ class Expressions(State):
         for operator, comparator in zip(node.ops, node.comparators):
             others = self.value_of(self.evaluate(comparator))
             name = _COMPARISONS.get(type(operator), "")
-            contains = isinstance(operator, (ast.In, ast.NotIn))
-            for obj in list(others if contains else objs | others):
-                self.method(obj, f"__{name}__", [objs | others], node)
+            for obj in list(others):
+                self.method(obj, f"__{name}__", [objs], node)
+            for obj in list(objs) if name != "contains" else ():
+                self.method(obj, f"__{name}__", [others], node)
             objs = objs | others
         arrays = {
             o for o in objs if o.kind in ("alloc", "part") and o.type and o.type not in SEQUENCES

@@ -7,6 +7,7 @@ loop's body changes.  Random draws of a generator don't matter: the run time rec
 from __future__ import annotations
 
 import ast
+import re
 
 from florc.analysis.callgraph import Summaries
 from florc.analysis.checkpoint_set import CheckpointSet, changed_objects
@@ -81,6 +82,9 @@ def jump_obstacle(
     if site.function.generator and _yields(site):
         return "the loop yields: what advances the generator can't be taken along in a jump"
     accesses = summaries.of_statements(site.statements)
+    why = _cached(program, summaries, site) or _entangled(summaries, result, accesses)
+    if why:
+        return why
     for obj, access in _generators(summaries, accesses).items():
         assert obj.function is not None
         own = summaries.closure.get(obj.function, frozenset({obj.function}))
@@ -109,6 +113,43 @@ def jump_obstacle(
                 f"the generator {obj.function.path or '<genexpr>'} depends on what the loop "
                 f"changes ({why}): it can't be fast-forwarded"
             )
+    return ""
+
+
+_CACHE = re.compile(r"(functools\.)?(lru_cache|cache)(\(.*\))?", re.DOTALL)
+
+
+def _cached(program: Program, summaries: Summaries, site: LoopSite) -> str:
+    """A function whose results are cached, though they depend on when it is called."""
+    wrapped: set[str] = set()
+    for module in program.project.modules:
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Call) and _CACHE.fullmatch(ast.unparse(node.func)):
+                wrapped |= {a.id for a in node.args if isinstance(a, ast.Name)}
+    for function in sorted(summaries.run_by(site.statements), key=repr):
+        decorators = getattr(function.node, "decorator_list", [])
+        name = function.path.rpartition(".")[2]
+        if name in wrapped or any(_CACHE.fullmatch(ast.unparse(d)) for d in decorators):
+            for access in summaries.of_function(function):
+                if access.kind in ("draw", "rebind", "advance", "clock"):
+                    return f"what {function.path} has cached can't be saved ({access.reason})"
+    return ""
+
+
+def _entangled(summaries: Summaries, result: CheckpointSet, accesses: list[Access]) -> str:
+    """Two iterators over the same iterator that the loop advances by turns."""
+    heap = summaries.points_to.heap
+    advanced: dict[Obj, list[Access]] = {}
+    for access in accesses:
+        if access.kind == "advance" and access.obj is not None:
+            advanced.setdefault(access.obj, []).append(access)
+    for outer in sorted(set(result.iterators) & advanced.keys(), key=repr):
+        own = summaries.closure.get(outer.function, frozenset()) if outer.function else frozenset()
+        at = {a.statement for a in advanced[outer]}
+        for inner in sorted(heap.reach({outer}) & advanced.keys() - {outer}, key=repr):
+            for access in advanced[inner]:
+                if access.statement not in at and access.function not in own:
+                    return f"{inner} is advanced by itself and by {outer}: it has no one position"
     return ""
 
 

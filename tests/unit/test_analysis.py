@@ -403,6 +403,103 @@ def test_a_generator_that_reads_the_state_prevents_jumps(tmp_path: Path) -> None
     assert "batches" in loop.jump_reason
 
 
+def test_what_a_cache_holds_cannot_be_saved(tmp_path: Path) -> None:
+    """A cached function that draws gives what it drew first; a pure one may be asked again."""
+    text = """
+        import functools, random
+        @functools.lru_cache(maxsize=None)
+        def square(v):
+            return v * v
+        def noisy(v):
+            return v + random.random()
+        cached = functools.cache(noisy)
+        state = []
+        for i in range(3):
+            state.append({call}(i // 2))
+        print(state)
+        """
+    assert only_loop(tmp_path, text.replace("{call}", "square")).jump
+    loop = only_loop(tmp_path, text.replace("{call}", "cached"))
+    assert not loop.jump
+    assert "noisy" in loop.jump_reason
+
+
+def test_an_iterator_advanced_in_two_ways_prevents_jumps(tmp_path: Path) -> None:
+    """Winding one of them forward moves the other."""
+    text = """
+        source = iter(range(50))
+        pairs = enumerate(source)
+        state = []
+        for i in range(3):
+            state.append(next(pairs))
+            state.append(next(source))
+        print(state)
+        """
+    loop = only_loop(tmp_path, text)
+    assert not loop.jump
+    assert "no one position" in loop.jump_reason
+
+
+def test_an_autograd_function_is_run_backward(tmp_path: Path) -> None:
+    """`apply` stands for both of its methods."""
+    text = """
+        import torch
+        class Clip(torch.autograd.Function):
+            count = 0
+            @staticmethod
+            def forward(ctx, x):
+                return x.clone()
+            @staticmethod
+            def backward(ctx, g):
+                Clip.count += 1
+                return g
+        w = torch.ones(2, requires_grad=True)
+        for step in range(3):
+            Clip.apply(w).sum().backward()
+        print(w.grad)
+        """
+    assert "Clip.count" in members(tmp_path, text)
+
+
+def test_a_name_that_is_assigned_does_not_stand_for_its_object(tmp_path: Path) -> None:
+    """`b` is made anew when restored: `a`, which may be the same object, is needed too."""
+    text = """
+        class Bag:
+            def __init__(self):
+                self.held = []
+            def __iadd__(self, value):
+                self.held.append(value)
+                return self
+        a = Bag()
+        b = a
+        for i in range(3):
+            b += i
+        a.held.append(1)
+        print(b.held)
+        """
+    found = members(tmp_path, text)
+    assert "b" in found
+    assert "a" in {path.partition(".")[0] for path in found}
+
+
+def test_a_dead_name_leads_nowhere(tmp_path: Path) -> None:
+    """`f` holds another object by now: nothing is reached over it."""
+    text = """
+        class Box:
+            def __init__(self):
+                self.n = 0
+        def g():
+            pass
+        box = Box()
+        f = box
+        for i in range(3):
+            f = g
+            box.n += 1
+        print(box.n)
+        """
+    assert set(members(tmp_path, text)) == {"box.n"}
+
+
 # -- gradients ------------------------------------------------------------------------------------
 
 TRAIN = """

@@ -173,6 +173,9 @@ class IteratorProxy:
             and self.count <= state["count"]
         )
         if not same:
+            for value in (*self._args, *self._kwargs.values()):
+                if isinstance(value, Iterator) and self.count:  # no more where it was then
+                    raise RestoreImpossible("iterator", "it was made from another iterator")
             restore_rng(state["created"])
             for stream, own in zip(self._streams, state["created_own"], strict=True):
                 set_stream(stream, own)

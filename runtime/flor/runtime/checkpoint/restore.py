@@ -329,7 +329,9 @@ class _Restore(Filling):
 
     def _function(self, index: int, payload: Any, live: Any) -> Any:
         if live is not MISSING and callable_name(live) == payload:
-            return live
+            # A closure under a name that was bound anew since may be another one of its kind.
+            if self.pairs.in_place[index] or not getattr(live, "__closure__", None):
+                return live
         module, _, qualname = payload.partition(":")
         found = _lookup(module, qualname)
         if found is not None and callable_name(found) == payload:
@@ -369,7 +371,7 @@ class _Restore(Filling):
             if live is not MISSING and live.gi_frame is None:
                 return live
             return _finished()
-        if live is not MISSING and _unstarted(live):
+        if live is not MISSING and _unstarted(live) and self.pairs.in_place[index]:
             return live
         raise self.fail(index, "a generator that had not started yet cannot be made anew")
 

@@ -214,7 +214,7 @@ class ReplayHeads:
             anchors = {path: paths.resolve(path, frame) for path in snapshot.anchors}
             result = restore(snapshot, live, rebound=rebound, anchors=anchors)
             touched = True
-            for path, value in result.items():
+            for path, value in sorted(result.items(), key=lambda item: item[0].count(".")):
                 if value is not live.get(path, paths.MISSING):
                     paths.assign(path, frame, value)
         except RestoreImpossible as error:

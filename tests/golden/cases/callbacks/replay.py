@@ -27,9 +27,9 @@ hooks = {
     "count": functools.partial(count, counts, 2),
     "tail": lambda k, loss: tail.append(-k),
 }
-for k in flor_abi.loop("k", range(8), state=("counts", "tail", "hook", "history.values", "hooks")):
+for k in flor_abi.loop("k", range(8), state=("counts", "tail", "history.values", "hooks")):
     loss = (k * 7 % 5) / 2
-    for name, hook in flor_abi.loop("step", hooks.items(), state=("counts", "tail", "hook", "history.values", "hooks")):
+    for name, hook in flor_abi.loop("step", hooks.items(), state=("counts", "tail", "history.values", "hooks")):
         hook(k, loss)
     list(map(lambda value: tail.append(value), [loss]))
     flor.log("n", len(history.values))
