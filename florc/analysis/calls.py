@@ -654,7 +654,11 @@ class Calls(Expressions):
         """What iterating over any of `objs` yields; effects of making and advancing an iterator."""
         found: set[Obj] = set()
         for obj in list(objs):
+            if obj in self.iterating:  # an iterator that may hold itself: x = zip(x, y)
+                continue
+            self.iterating.add(obj)
             found |= self._iterate_one(obj, node)
+            self.iterating.discard(obj)
         return found
 
     def _iterate_one(self, obj: Obj, node: ast.AST) -> set[Obj]:

@@ -59,6 +59,7 @@ class State:
         # What each unknown call was already given in this pass.
         self.handed: dict[tuple[ast.AST, Function], set[Obj]] = {}
         self.unresolved: set[ast.Call] = set()  # calls whose callee never gets one
+        self.iterating: set[Obj] = set()  # iterators that are being iterated over just now
 
     # -- records --------------------------------------------------------------------------------
     def record(self, kind: str, obj: Obj | None = None, **details: object) -> None:
