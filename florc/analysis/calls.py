@@ -652,13 +652,16 @@ class Calls(Expressions):
     # -- iteration ------------------------------------------------------------------------------
     def iterate(self, objs: set[Obj], node: ast.AST) -> set[Obj]:
         """What iterating over any of `objs` yields; effects of making and advancing an iterator."""
+        outermost = not self.iterating
         found: set[Obj] = set()
         for obj in list(objs):
-            if obj in self.iterating:  # an iterator that may hold itself: x = zip(x, y)
-                continue
-            self.iterating.add(obj)
-            found |= self._iterate_one(obj, node)
-            self.iterating.discard(obj)
+            known = self.iterated.setdefault((obj, node), set())
+            if obj not in self.iterating:  # once each: iterators may share others, or be circular
+                self.iterating.add(obj)
+                known |= self._iterate_one(obj, node)
+            found |= known
+        if outermost:
+            self.iterating.clear()
         return found
 
     def _iterate_one(self, obj: Obj, node: ast.AST) -> set[Obj]:

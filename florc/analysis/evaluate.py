@@ -59,7 +59,9 @@ class State:
         # What each unknown call was already given in this pass.
         self.handed: dict[tuple[ast.AST, Function], set[Obj]] = {}
         self.unresolved: set[ast.Call] = set()  # calls whose callee never gets one
-        self.iterating: set[Obj] = set()  # iterators that are being iterated over just now
+        # What iterating gave so far, and what the present iteration has visited.
+        self.iterated: dict[tuple[Obj, ast.AST], set[Obj]] = {}
+        self.iterating: set[Obj] = set()
 
     # -- records --------------------------------------------------------------------------------
     def record(self, kind: str, obj: Obj | None = None, **details: object) -> None:
