@@ -379,7 +379,7 @@ class Calls(Expressions):
         kept = {o for o in given if o.kind in ("alloc", "part")}
         # What a lump of unknown make returns counts as a part of it.
         made = {o for o in receiver if unknown(o) or o.kind == "part"}
-        made |= {self.heap.part(o) for o in receiver if self._uniform(o)}
+        made |= {p for o in receiver if self._uniform(o) for p in self.heap.parts(o)}
         made = made or {self.heap.alloc(node, "", where=self.function, tag="unknown")}
         for obj in made:
             self.heap.add_contents(obj, kept)
@@ -390,8 +390,13 @@ class Calls(Expressions):
         self.mutate(given, f"unknown call {shown}() may mutate it", deep=True, certainty="assumed")
         reached = self.heap.reach(given)
         for obj in list(reached):
-            if obj.kind in ("function", "bound"):
-                self._call_back(obj, given, node)
+            plain = obj.kind == "function" and obj.function is not None
+            if obj.kind == "bound" or (plain and obj.function.cls is None):  # type: ignore[union-attr]
+                self._call_back(obj, given, node)  # a class's functions need an instance
+            elif obj.kind == "class" and obj.cls is not None:
+                with self.heap.often():
+                    made = self._construct(obj.cls, [], {}, given, node, shown)
+                given = given | made
         for obj in given:
             if obj.kind == "alloc" and obj.cls is not None:
                 for cls in obj.cls.mro():
@@ -566,7 +571,7 @@ class Calls(Expressions):
             elif result == "self":
                 found |= receiver
             elif result == "part:self":
-                found |= {self.heap.part(obj, effect.type) for obj in receiver}
+                found |= {p for obj in receiver for p in self.heap.parts(obj, effect.type)}
             elif result.startswith("call:"):  # what it returns is made by calling LOC
                 for obj in list(at(result[5:])):
                     found |= self._invoke_one(obj, [], {}, set(), node, obj.label)
@@ -575,7 +580,8 @@ class Calls(Expressions):
                 found |= self.operate(node, summed, set()) | {o for o in summed if o.cls}
             elif result.startswith("holder:"):  # a new container of parts: a state dictionary
                 made = self.heap.alloc(node, effect.type, where=self.function)
-                self.heap.add_contents(made, {self.heap.part(obj) for obj in at(result[7:])})
+                held = {p for obj in list(at(result[7:])) for p in self.heap.parts(obj)}
+                self.heap.add_contents(made, held)
                 found.add(made)
             elif result.startswith(("copy:", "deepcopy:")):
                 how, _, location = result.partition(":")

@@ -244,7 +244,7 @@ class Expressions(State):
                 found |= self.method(obj, "__getattr__", [set()], node)
             libraries = obj.cls.libraries()
             if any(name in self.effects.type(t).own for t in libraries):
-                return found | {heap.part(obj)} | heap.contents.get(obj, set())
+                return found | heap.parts(obj) | heap.contents.get(obj, set())
             if not all(self.effects.has_no(t, name, derived=True) for t in libraries):
                 found.add(heap.library_bound(obj, name))
             return found | heap.contents.get(obj, set())
@@ -254,7 +254,7 @@ class Expressions(State):
         if name not in declared.holds and self.effects.has_no(obj.type, name):
             return found  # another object of the points-to set is meant
         if name in declared.own:
-            return found | {heap.part(obj)}
+            return found | heap.parts(obj)
         found.add(heap.library_bound(obj, name))
         if declared.holds and name not in declared.holds:
             return found
@@ -287,7 +287,7 @@ class Expressions(State):
         for obj in objs:
             if obj.kind == "libbound" and obj.receiver is not None:
                 container = obj.receiver.type in SEQUENCES or obj.receiver.kind == "class"
-                found.add(obj.receiver if container else self.heap.part(obj.receiver))
+                found |= {obj.receiver} if container else self.heap.parts(obj.receiver)
             else:
                 found.add(obj)
         return found
@@ -318,6 +318,10 @@ class Expressions(State):
 
     def index(self, obj: Obj, key: ast.expr) -> set[Obj]:
         """What `obj[key]` may give."""
+        if isinstance(key, ast.Constant) and isinstance(key.value, str):
+            entry = self.heap.entry(obj, f"[{key.value!r}]")
+            if entry is not None:
+                return {entry} | self.heap.contents.get(obj, set())
         if isinstance(key, ast.Constant) and f"[{key.value!r}]" in obj.indices:
             found = set(self.heap.field(obj, f"[{key.value!r}]"))
             return found | self.heap.contents.get(obj, set())

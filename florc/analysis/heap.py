@@ -205,6 +205,26 @@ class Heap:
         made = Obj("part", f"part of {owner.label}", type_name, receiver=owner)
         return self._intern(("part", owner, type_name), made)
 
+    def parts(self, owner: Obj, type_name: str = "") -> set[Obj]:
+        """Some part of a lump, those that constant keys lead to among them."""
+        made = self.part(owner, type_name)
+        return {made}.union(*(self.field(owner_of(owner), key) for key in owner_of(owner).indices))
+
+    def entry(self, owner: Obj, key: str) -> Obj | None:
+        """What the constant subscript `key` of a lump leads to, where that is told apart.
+
+        Entries of entries aren't: a loop could nest them without end.
+        """
+        if owner.kind != "alloc" or owner.name or not self.effects.type(owner.type).entries:
+            return None
+        made = Obj("alloc", f"{owner.label}{key}", owner.type, site=owner.site, where=owner.where)
+        made.name = key
+        made = self._intern(("entry", owner, key), made)
+        if owner in self.many:
+            self.many.add(made)
+        self.add_field(owner, key, {made})
+        return made
+
     def bound(self, receiver: Obj, function: Function) -> Obj:
         """A method of the project bound to a receiver."""
         made = Obj("bound", f"{receiver}.{function.path}", function=function, receiver=receiver)

@@ -13,6 +13,7 @@ be called but what they hold), ``closed_base`` (true: the same of project classe
 or, in its package, from a type based on it), ``api`` (all public attributes of its objects, as
 words of one string: what isn't among them doesn't exist), ``holds`` (the attributes that give
 what it was given, such as a wrapper's ``module``; without it any attribute may),
+``entries`` (true: what two constant keys lead to are different objects, as in a loaded file),
 ``iteration_draws`` (RNG streams that making an iterator of it draws from), ``elements`` (the type
 of what iterating yields).
 
@@ -101,6 +102,7 @@ class LibraryType:
     closed: bool = False
     closed_base: bool = False
     holds: tuple[str, ...] = ()
+    entries: bool = False
     api: frozenset[str] = frozenset()
 
 
@@ -198,6 +200,7 @@ class Effects:
             any(t.closed for t in chain),
             any(t.closed_base and _package(t.name) == _package(name) for t in chain),
             next((t.holds for t in chain if t.holds), ()),
+            any(t.entries for t in chain),
             frozenset().union(*(t.api for t in chain)),
         )
 
@@ -246,7 +249,7 @@ def _type(name: str, table: dict[str, Any], place: str) -> LibraryType:
         where = f"{place}: [types.{name!r}] {key}"
         if key in _TYPE_LISTS:
             values[key] = _strings(value, where)
-        elif key in ("sink", "immutable", "closed", "closed_base"):
+        elif key in ("sink", "immutable", "closed", "closed_base", "entries"):
             values[key] = bool(value)
         elif key == "api":
             values[key] = frozenset(str(value).split())
