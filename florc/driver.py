@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from florc.analysis.callgraph import Summaries
+from florc.analysis.captures import Captures
 from florc.analysis.cfg import ControlFlowGraph, control_flow_graph
 from florc.analysis.checkpoint_set import CheckpointSet, checkpoint_set
+from florc.analysis.clocks import Clocks, clocks
 from florc.analysis.contexts import swallows
 from florc.analysis.execute import points_to
 from florc.analysis.gradients import GradientLiveness
@@ -52,6 +54,7 @@ class Analysis:
     graphs: dict[Function, ControlFlowGraph]
     live: dict[Function, LiveSets]
     sets: dict[LoopSite, CheckpointSet]
+    times: Clocks
 
 
 def compile_project(
@@ -90,17 +93,21 @@ def compile_project(
     name_loops(sites, reuse_names)
     graphs: dict[Function, ControlFlowGraph] = {}
     live: dict[Function, LiveSets] = {}
+    captures = Captures(program, summaries)
     for site in sites:
         function = site.function
         if function not in graphs and not isinstance(function.node, ast.Lambda):
             graphs[function] = control_flow_graph(function.node.body, swallows(model))
-            live[function] = liveness(graphs[function], function.scope, program.scopes)
+            live[function] = liveness(graphs[function], function.scope, program.scopes, captures)
+    times = clocks(program, summaries)
     sets = {
-        site: checkpoint_set(program, summaries, site, graphs[site.function], live[site.function])
+        site: checkpoint_set(
+            program, summaries, site, graphs[site.function], live[site.function], times
+        )
         for site in sites
         if site.training
     }
-    analysis = Analysis(project, program, summaries, tuple(sites), graphs, live, sets)
+    analysis = Analysis(project, program, summaries, tuple(sites), graphs, live, sets, times)
     plan = _plan(analysis)
     modules = tuple(SourceModule(m.path, m.rel, m.name, m.text) for m in project.modules)
     return Compilation(plan, modules, _edits(analysis, plan), _Dumps(analysis, plan))
@@ -111,7 +118,7 @@ def _plan(analysis: Analysis) -> Plan:
     diagnostics: list[Diagnostic] = []
     gradients = GradientLiveness(analysis.summaries)
     loops = tuple(_loop_plan(site, analysis, gradients, diagnostics) for site in sites)
-    logs = log_statements(analysis.summaries, sites)
+    logs = log_statements(analysis.summaries, sites, analysis.times)
     for log in logs:
         if log.name is None:
             message = "the name of a logged value is not a literal: SQL can't ask for it beforehand"
@@ -195,7 +202,7 @@ def _edits(analysis: Analysis, plan: Plan) -> tuple[Edit, ...]:
             node.lineno,
             _column(site.function.module.text, node),
             site.name,
-            tuple(m.path for m in loop.state),
+            tuple(m.path for m in loop.members),
             site.training,
         )
         edits[rel, edit.line, edit.col, edit.kind] = edit

@@ -32,6 +32,10 @@ class Member:
     certainty: str  # "exact" | "assumed"
     reason: str  # one clause, e.g. "optimizer.step() mutates it"
     line: int  # the line (of the loop's file) that decides it; 0 if none
+    # The member that leads to the same object: this one is saved only where it turns out not to
+    # (before an `if` that didn't bind it, say), which costs a look at the time of the checkpoint.
+    alias: str = ""
+    volatile: bool = False  # it may hold clock times: saved, but not compared
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,11 @@ class LoopPlan:
     jump: bool = True  # False: a replay must not jump inside this loop; jump_reason says why
     jump_reason: str = ""
     rng: tuple[str, ...] = ()  # streams drawn in the body: "python" "numpy" "torch" "cuda"
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The checkpoint set: `state` without other names for the same objects."""
+        return tuple(member for member in self.state if not member.alias)
 
 
 @dataclass(frozen=True)

@@ -447,7 +447,7 @@ class Calls(Expressions):
             bare, _, condition = location.partition("?")
             if condition and not _given(condition, node, kwargs, receiver):
                 return set()
-            bare = bare.rstrip("*")
+            bare = bare.partition("*")[0]
             if bare == "self":
                 return receiver
             if bare == "args":
@@ -460,7 +460,8 @@ class Calls(Expressions):
             return kwargs.get(bare, set())
 
         for location in effect.mutates:
-            self.mutate(at(location), f"{shown}() mutates it", deep=location.endswith("*"))
+            _, deep, package = location.partition("?")[0].partition("*")
+            self.mutate(at(location), f"{shown}() mutates it", deep=bool(deep), package=package)
         self._flags(effect, at, shown)
         given = everything | {e for o in everything for e in self.heap.elements(o)}
         results: set[Obj] = set()

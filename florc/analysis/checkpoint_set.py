@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ast
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from florc.analysis.callgraph import Summaries, statements_in
 from florc.analysis.cfg import ControlFlowGraph, case_of, handler_of
+from florc.analysis.clocks import Clocks
 from florc.analysis.heap import owner_of
 from florc.analysis.liveness import LiveSets, names_of
 from florc.analysis.loops import LoopSite
@@ -32,12 +33,13 @@ class _Change:
     attributes: dict[str, Access] = field(default_factory=dict)
     certain: bool = False
     advanced: Access | None = None
+    rank: tuple[int, ...] = ()  # of `whole`, the witness that is told: the lower the better
 
-    def note(self, access: Access, attribute: str) -> None:
+    def note(self, access: Access, attribute: str, rank: tuple[int, ...] = ()) -> None:
         if attribute:
             self.attributes.setdefault(attribute, access)
-        elif self.whole is None or (access.certainty == "exact" and not self.certain):
-            self.whole = access
+        elif self.whole is None or rank < self.rank:
+            self.whole, self.rank = access, rank
         self.certain |= access.certainty == "exact"
 
 
@@ -56,19 +58,37 @@ def changed_objects(summaries: Summaries, accesses: list[Access]) -> dict[Obj, _
     """Objects that a list of effects may mutate, deep ones expanded to all they reach."""
     heap = summaries.points_to.heap
     changes: dict[Obj, _Change] = {}
+    updates = {
+        (a.statement, f"{a.reason}() mutates it") for a in accesses if a.kind == "read_grads"
+    }
     for access in accesses:
         if access.obj is None or access.kind not in ("mutate", "advance"):
             continue
+        # The best witness is sure, updates parameters, and reaches not much else.
+        breadth = len(heap.reach({access.obj})) if access.deep else 1
+        update = (access.statement, access.reason) in updates
+        rank = (access.certainty != "exact", not update, breadth)
         if access.kind == "advance":
             changes.setdefault(access.obj, _Change()).advanced = access
-            changes[access.obj].note(access, "")
+            changes[access.obj].note(access, "", rank)
         elif access.deep:
             for obj in heap.reach({access.obj}):
                 if obj.kind == "alloc" and not _harmless(summaries, obj):
-                    changes.setdefault(obj, _Change()).note(access, "")
+                    if not _of_package(summaries, obj, access.package):
+                        continue
+                    changes.setdefault(obj, _Change()).note(access, "", rank)
         else:
-            changes.setdefault(access.obj, _Change()).note(access, access.attribute)
+            changes.setdefault(access.obj, _Change()).note(access, access.attribute, rank)
     return changes
+
+
+def _of_package(summaries: Summaries, obj: Obj, package: str) -> bool:
+    """Whether an object's type is, or may be, one of a package's."""
+    if not package:
+        return True
+    effects = summaries.points_to.heap.effects
+    types = obj.cls.libraries() if obj.cls is not None else [obj.type]
+    return any(not t or f"{t}.".startswith(f"{package}.") or effects.type(t).shares for t in types)
 
 
 def _harmless(summaries: Summaries, obj: Obj) -> bool:
@@ -90,6 +110,7 @@ class _Roots:
         self.site = site
         self.live = live
         self.scope = site.function.scope
+        self._paths: list[tuple[str, Obj]] | None = None
 
     def start(self) -> list[tuple[str, Scope, str]]:
         """(path, owner, name) of every usable root variable, frame first."""
@@ -132,7 +153,17 @@ class _Roots:
         return owner is None or owner.kind == "module"
 
     def paths(self) -> list[tuple[str, Obj]]:
-        """(path, object) pairs, shortest paths first; containers and lumps are not entered."""
+        """(path, object) pairs, shortest paths first; containers and lumps are not entered.
+
+        Names that are bound to a constant too (`best = None`) come last: of two names for an
+        object the other one is the better to be told of.
+        """
+        if self._paths is None:
+            constants = _constant_names(self.site.function.module.tree)
+            self._paths = sorted(self._search(), key=lambda pair: _root_name(pair[0]) in constants)
+        return self._paths
+
+    def _search(self) -> list[tuple[str, Obj]]:
         found: list[tuple[str, Obj]] = []
         queue: deque[tuple[str, Obj]] = deque()
         seen: set[tuple[str, Obj]] = set()
@@ -167,12 +198,27 @@ class _Roots:
         return found
 
 
+def _root_name(path: str) -> str:
+    return path.rpartition(":")[2].partition(".")[0]
+
+
+def _constant_names(tree: ast.Module) -> set[str]:
+    """Names that some assignment of a module binds to a constant."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(node.value, ast.Constant):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found.update(target.id for target in targets if isinstance(target, ast.Name))
+    return found
+
+
 def checkpoint_set(
     program: Program,
     summaries: Summaries,
     site: LoopSite,
     cfg: ControlFlowGraph,
     live_sets: LiveSets,
+    times: Clocks,
 ) -> CheckpointSet:
     """Compute one loop's checkpoint set, with a reason for every name in or out."""
     live = live_sets.before[cfg.heads[site.node]]
@@ -206,9 +252,39 @@ def checkpoint_set(
             members.setdefault(name, Member(name, "rebound", "assumed", why, dynamic[0].line))
     unnamed = _unnamed(summaries, site, changes, accesses, pairs)
     _add_sharing(summaries, site, pairs, members)
-    kept = _without_prefixes(members)
+    _mark_derived(summaries, site, rebound_lines, members)
+    kept = _marked_volatile(_without_prefixes(members), site, pairs, times, summaries)
     excluded = _excluded(program, summaries, site, live, kept, changes, rebound_lines)
     return CheckpointSet(kept, excluded, iterators, dynamic, unnamed)
+
+
+def _marked_volatile(
+    members: tuple[Member, ...],
+    site: LoopSite,
+    pairs: list[tuple[str, Obj]],
+    times: Clocks,
+    summaries: Summaries,
+) -> tuple[Member, ...]:
+    """Members that may hold clock times are marked as such."""
+    if not (times.variables or times.attributes or times.objects):
+        return members
+    holders: dict[str, set[Obj]] = {}
+    for path, obj in pairs:
+        holders.setdefault(path, set()).add(obj)
+    names = {name for _, name in times.variables}
+    marked = []
+    for member in members:
+        owner, _, last = member.path.rpartition(".")
+        objs = holders.get(member.path, set())
+        if not owner:  # a variable, of this frame or of a module
+            name = member.path.rpartition(":")[2]
+            objs = objs | summaries.points_to.heap.variable(site.function.scope, name)
+            volatile = name in names
+        else:
+            volatile = any((obj, last) in times.attributes for obj in holders.get(owner, ()))
+        volatile = volatile or times.in_reach(summaries.points_to.heap.reach(objs))
+        marked.append(replace(member, volatile=volatile))
+    return tuple(marked)
 
 
 def _rebound_here(program: Program, site: LoopSite, cfg: ControlFlowGraph) -> dict[str, int]:
@@ -288,12 +364,17 @@ def _add_mutated(
     for path, obj in pairs:
         holders.setdefault(path, set()).add(obj)
 
-    def add(path: str, access: Access, certain: bool, how: str = "mutated") -> None:
+    def add(
+        path: str, access: Access, certain: bool, how: str = "mutated", alias: str = ""
+    ) -> None:
         reason, line = _reason(site, access)
         old = members.get(path)
-        if old is not None and (old.certainty == "exact" or not certain):
-            return
-        members[path] = Member(path, how, "exact" if certain else "assumed", reason, line)
+        if old is not None:
+            alias = alias if old.alias else ""
+            if old.certainty == "exact" or not certain:
+                members[path] = replace(old, alias=alias)
+                return
+        members[path] = Member(path, how, "exact" if certain else "assumed", reason, line, alias)
 
     for path, obj in pairs:
         change = changes.get(owner_of(obj))
@@ -304,12 +385,10 @@ def _add_mutated(
         unique = len(holders[path]) == 1 and obj.kind != "part" and _single(obj, summaries)
         unique = unique and not _loose(path, members)
         if change.whole is not None and obj.kind != "function":
-            if unique and obj in alias_of and alias_of[obj] != path:
-                continue  # the same object under another name
-            if unique:
-                alias_of[obj] = path
+            alias = alias_of.setdefault(obj, path) if unique else path
             advanced = change.advanced is not None
-            add(path, change.whole, change.certain, "iterator" if advanced else "mutated")
+            how = "iterator" if advanced else "mutated"
+            add(path, change.whole, change.certain, how, "" if alias == path else alias)
             if advanced and isinstance(obj.site, ast.Call):
                 iterators[obj] = None
             if unique:
@@ -317,7 +396,10 @@ def _add_mutated(
         for attribute, access in change.attributes.items():
             # An assigned attribute may hold another object by now, that is no one else's.
             assigned = access.certainty == "exact"
-            add(f"{path}.{attribute}", access, assigned, "rebound" if assigned else "mutated")
+            how = "rebound" if assigned else "mutated"
+            alias = alias_of.setdefault(obj, path) if unique else path
+            alias = "" if alias == path else f"{alias}.{attribute}"
+            add(f"{path}.{attribute}", access, assigned, how, alias)
             if unique:
                 named.add(obj)
     missing = {o for o in changes if o not in named and o.kind == "alloc"}
@@ -345,6 +427,79 @@ def _loose(path: str, members: dict[str, Member]) -> bool:
     names = path.split(".")
     starts = (".".join(names[:end]) for end in range(1, len(names) + 1))
     return any(start in members and members[start].how == "rebound" for start in starts)
+
+
+def _mark_derived(
+    summaries: Summaries, site: LoopSite, rebound: dict[str, int], members: dict[str, Member]
+) -> None:
+    """`raw = model.module if ddp else model`: what `raw` may be, `model` leads to."""
+    heap, scope = summaries.points_to.heap, site.function.scope
+    bindings: dict[str, list[ast.stmt]] = {}
+    sources: dict[str, ast.expr] = {}
+    for statement in _body(site.function):
+        for name, value in _bound_by(statement):
+            bindings.setdefault(name, []).append(statement)
+            if value is not None:
+                sources[name] = value
+    for path, member in members.items():
+        value = sources.get(path)
+        if member.alias or member.how == "rebound" or value is None or path in rebound:
+            continue
+        root = _path_root(value)
+        if root is None or root not in members or root in rebound or len(bindings[path]) != 1:
+            continue
+        (made,) = bindings[path]
+        loops = [s for s in _body(site.function) if isinstance(s, (ast.For, ast.While))]
+        loops = [s for s in loops if s is not site.node and made in statements_in(s)]
+        stable = all(
+            b.lineno < made.lineno and not any(b in statements_in(s) for s in loops)
+            for b in bindings.get(root, ())
+        )
+        objs = {o for o in heap.variable(scope, path) if o.kind in ("alloc", "part")}
+        holders = {o for o in heap.variable(scope, root) if o.kind in ("alloc", "part")}
+        inside = {owner_of(o) for o in heap.held(holders)}
+        if bindings.get(root) and stable and {owner_of(o) for o in objs} <= inside:
+            members[path] = replace(member, alias=members[root].alias or root)
+
+
+def _body(function: Function) -> list[ast.stmt]:
+    if isinstance(function.node, ast.Lambda):
+        return []
+    return [s for top in function.node.body for s in statements_in(top)]
+
+
+def _bound_by(statement: ast.stmt) -> list[tuple[str, ast.expr | None]]:
+    """Names that a statement itself binds, with the value where that is plain to see."""
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target, value = statement.targets[0], statement.value
+        if isinstance(target, ast.Name):
+            return [(target.id, value)]
+        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+            if len(target.elts) == len(value.elts) and all(
+                isinstance(e, ast.Name) for e in target.elts
+            ):
+                names = [e.id for e in target.elts if isinstance(e, ast.Name)]
+                return list(zip(names, value.elts))
+    found: list[tuple[str, ast.expr | None]] = []
+    for child in ast.iter_child_nodes(statement):
+        if isinstance(child, ast.stmt):
+            continue
+        for node in ast.walk(child):
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+                found.append((node.id, None))
+    return found
+
+
+def _path_root(value: ast.expr) -> str | None:
+    """The name that a chain of attributes begins with; of `a if c else b` the common one."""
+    if isinstance(value, ast.Name):
+        return value.id
+    if isinstance(value, ast.Attribute):
+        return _path_root(value.value)
+    if isinstance(value, ast.IfExp):
+        first, second = _path_root(value.body), _path_root(value.orelse)
+        return first if first == second else None
+    return None
 
 
 def _defined_as(obj: Obj, name: str) -> bool:

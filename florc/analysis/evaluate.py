@@ -77,6 +77,7 @@ class State:
         *,
         attribute: str = "",
         deep: bool = False,
+        package: str = "",
         certainty: str = "exact",
     ) -> None:
         """Objects that may be mutated here (sinks and immutable values can't be state)."""
@@ -95,7 +96,13 @@ class State:
                 if declared.immutable or declared.sink:
                     continue
             self.record(
-                "mutate", obj, attribute=attribute, deep=whole, certainty=doubt, reason=reason
+                "mutate",
+                obj,
+                attribute=attribute,
+                deep=whole,
+                package=package if deep else "",
+                certainty=doubt,
+                reason=reason,
             )
 
     def edge(self, callee: Function, at: ast.AST | None = None) -> None:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from florc.analysis.captures import Captures
 from florc.analysis.cfg import ControlFlowGraph, Node, case_of, handler_of, pattern_names
 from florc.frontend.scopes import Scope
 
@@ -160,13 +161,18 @@ def solve_backward(
     return before
 
 
-def liveness(cfg: ControlFlowGraph, scope: Scope, scopes: dict[ast.AST, Scope]) -> LiveSets:
+def liveness(
+    cfg: ControlFlowGraph,
+    scope: Scope,
+    scopes: dict[ast.AST, Scope],
+    captures: Captures | None = None,
+) -> LiveSets:
     """Names of `scope` live before each node.
 
     Names that nested functions mention, and in a module those that its functions mention, are
-    live everywhere: who calls them, and when, isn't followed here.
+    live where a call may run such a function (`captures`); everywhere, if that isn't known.
     """
-    always = frozenset(scope.captured)
+    always = frozenset(scope.captured) if captures is None else captures.always(scope)
     dynamic = {"locals", "vars", "eval", "exec", "globals"}
 
     def facts(node: Node) -> tuple[Iterable[str], Iterable[str]]:
@@ -176,6 +182,8 @@ def liveness(cfg: ControlFlowGraph, scope: Scope, scopes: dict[ast.AST, Scope]) 
                 if isinstance(child, ast.Call) and isinstance(child.func, ast.Name):
                     if child.func.id in dynamic:
                         uses |= scope.names
+        if captures is not None and node.statement is not None and node.role != "bind":
+            uses |= captures.read_by(node.statement, scope)
         return uses, defs - always
 
     before = solve_backward(cfg, facts, always)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from florc.analysis.callgraph import Summaries
+from florc.analysis.clocks import Clocks
 from florc.analysis.loops import METADATA, LoopSite, nests_of
 from florc.analysis.objects import Access, Function
 from florc.frontend.statements import canonical, digest
@@ -45,35 +46,6 @@ def hidden_names(summaries: Summaries, sites: list[LoopSite]) -> list[Access]:
     return found
 
 
-def _name_uses(node: ast.AST) -> set[str]:
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-
-
-def clock_names(function: Function, summaries: Summaries) -> set[str]:
-    """Names of a function whose value may come from a clock (flow-insensitive taint)."""
-    tainted: set[str] = set()
-    changed = True
-    statements = summaries.direct.get(function, [])
-    clocked = {a.statement for a in statements if a.kind == "clock"}
-    assignments = [
-        n
-        for n in ast.walk(function.node)
-        if isinstance(n, (ast.Assign, ast.AugAssign, ast.AnnAssign)) and n.value is not None
-    ]
-    while changed:
-        changed = False
-        for node in assignments:
-            if node in clocked or (node.value is not None and _name_uses(node.value) & tainted):
-                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                for target in targets:
-                    for child in ast.walk(target):
-                        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
-                            if child.id not in tainted:
-                                tainted.add(child.id)
-                                changed = True
-    return tainted
-
-
 def impurity(statement: ast.stmt, function: Function, summaries: Summaries) -> str:
     """Why evaluating a log statement may change training state; "" if it can't.
 
@@ -107,7 +79,9 @@ def _made_in(access: Access, statement: ast.stmt) -> bool:
     return any(child is access.obj.site for child in ast.walk(statement)) if access.obj else False
 
 
-def log_statements(summaries: Summaries, sites: list[LoopSite]) -> tuple[LogStatement, ...]:
+def log_statements(
+    summaries: Summaries, sites: list[LoopSite], times: Clocks
+) -> tuple[LogStatement, ...]:
     """All log statements of the program with the nests of loops they may run in."""
     found: list[LogStatement] = []
     alike: dict[str, int] = {}
@@ -115,8 +89,6 @@ def log_statements(summaries: Summaries, sites: list[LoopSite]) -> tuple[LogStat
         function, statement = access.function, access.statement
         base = f"{function.module.rel}:{function.path}:log:{digest(canonical(statement))}"
         alike[base] = alike.get(base, 0) + 1
-        tainted = clock_names(function, summaries)
-        direct = summaries.at_statement.get(statement, [])
         lexical = [s for s in sites if s.function is function and statement in s.statements]
         lexical.sort(key=lambda s: -len(s.statements))
         nests = nests_of(function, statement, sites, summaries)
@@ -128,7 +100,7 @@ def log_statements(summaries: Summaries, sites: list[LoopSite]) -> tuple[LogStat
                 statement.lineno,
                 function.path,
                 tuple(s.name for s in lexical),
-                any(a.kind == "clock" for a in direct) or bool(_name_uses(statement) & tainted),
+                statement in times.logs,
                 impurity(statement, function, summaries),
                 tuple(
                     s.name for s in sites if s.training and _starts_after(s, function, statement)

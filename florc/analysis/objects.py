@@ -92,7 +92,8 @@ class Access:
 
     `kind`: mutate | rebind | draw | train | kill_grads | read_grads | clock | sink | dynamic |
     advance.  `attribute` narrows a mutation to one attribute ("" the whole object); `deep` widens
-    it to all that is reachable.  `certainty` is "assumed" when an unknown call stood in the way.
+    it to all that is reachable (of `package`).  `certainty` is "assumed" when an unknown call stood
+    in the way.
     """
 
     kind: str
@@ -101,6 +102,7 @@ class Access:
     obj: Obj | None = None
     attribute: str = ""
     deep: bool = False
+    package: str = ""  # a deep mutation changes only objects of types of this package
     certainty: str = "exact"
     reason: str = ""
     name: str = ""  # rebound name, RNG stream

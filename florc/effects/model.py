@@ -13,13 +13,15 @@ be called but what they hold), ``closed_base`` (true: the same of project classe
 or, in its package, from a type based on it), ``api`` (all public attributes of its objects, as
 words of one string: what isn't among them doesn't exist), ``holds`` (the attributes that give
 what it was given, such as a wrapper's ``module``; without it any attribute may),
-``entries`` (true: what two constant keys lead to are different objects, as in a loaded file),
-``iteration_draws`` (RNG streams that making an iterator of it draws from), ``elements`` (the type
-of what iterating yields).
+``shares`` (true: its memory may be that of an object of another library's), ``entries`` (true:
+what two constant keys lead to are different objects, as in a loaded file), ``iteration_draws``
+(RNG streams that making an iterator of it draws from), ``elements`` (the type of what iterating
+yields).
 
 ``[effects."torch.optim.Optimizer.step"]`` describes a call of a function, a class or a method.
 A location is ``self`` (the receiver), an argument's position ``0``, ``1``… (receiver not counted)
-or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is reachable from it.
+or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is reachable from it,
+``*torch`` only what of it may be of a type of that package.
 
 * ``mutates``: locations that the call may mutate.
 * ``keeps``: locations that the receiver (or the result of a constructor) keeps a reference to;
@@ -103,6 +105,7 @@ class LibraryType:
     closed_base: bool = False
     holds: tuple[str, ...] = ()
     entries: bool = False
+    shares: bool = False
     api: frozenset[str] = frozenset()
 
 
@@ -201,6 +204,7 @@ class Effects:
             any(t.closed_base and _package(t.name) == _package(name) for t in chain),
             next((t.holds for t in chain if t.holds), ()),
             any(t.entries for t in chain),
+            any(t.shares for t in chain),
             frozenset().union(*(t.api for t in chain)),
         )
 
@@ -249,7 +253,7 @@ def _type(name: str, table: dict[str, Any], place: str) -> LibraryType:
         where = f"{place}: [types.{name!r}] {key}"
         if key in _TYPE_LISTS:
             values[key] = _strings(value, where)
-        elif key in ("sink", "immutable", "closed", "closed_base", "entries"):
+        elif key in ("sink", "immutable", "closed", "closed_base", "entries", "shares"):
             values[key] = bool(value)
         elif key == "api":
             values[key] = frozenset(str(value).split())

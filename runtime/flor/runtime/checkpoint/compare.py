@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from .elements import saved_bytes
@@ -12,25 +13,33 @@ _LIMIT = 1000
 _IGNORED = frozenset({"opaque", "function", "missing", "weakref", "method", "generator"})
 
 
-def differences(a: Snapshot, b: Snapshot) -> list[str]:
+_KNOWN = frozenset({"builtins", "collections", "torch", "numpy", "__main__"})
+
+
+def differences(
+    a: Snapshot, b: Snapshot, *, timeless: Collection[str] = (), modules: Collection[str] = ()
+) -> list[str]:
     """Human paths of what differs: tensors, arrays, ints, strings, structure, RNG streams.
 
-    Plain Python floats are left out (they are often clock times), and so is what is not stored
-    (functions, locks, files).  At most 1000 are listed; [] means equal.
+    Plain Python floats count only below the `timeless` roots, which hold no clock times, and
+    there not inside of objects of other libraries than `_KNOWN` and the project's `modules`, for
+    nobody knows what those keep.  What is not stored (functions, locks, files) is left out.  At
+    most 1000 differences are listed; [] means equal.
     """
     found: list[str] = []
     seen: set[tuple[int, int]] = set()
-    stack: list[tuple[str, Edge, Edge]] = []
+    stack: list[tuple[str, Edge, Edge, bool]] = []
     for path in [*a.roots, *(p for p in b.roots if p not in a.roots)]:
         if path not in a.roots or path not in b.roots:
             found.append(f"{path} is in one snapshot only")
         else:
-            stack.append((path, a.roots[path], b.roots[path]))
-    stack.reverse()
+            stack.append((path, a.roots[path], b.roots[path], path in timeless))
+    stack.sort(key=lambda item: item[3])  # those to be compared with their floats are taken first
+    own = _KNOWN.union(name.partition(".")[0] for name in modules)
     while stack and len(found) < _LIMIT:
-        path, left, right = stack.pop()
+        path, left, right, exact = stack.pop()
         if type(left) is not tuple or type(right) is not tuple:
-            if not _same_atom(left, right):
+            if not _same_atom(left, right, exact):
                 found.append(f"{path} differs ({_short(a, left)} != {_short(b, right)})")
             continue
         if (left[0], right[0]) in seen:
@@ -38,17 +47,20 @@ def differences(a: Snapshot, b: Snapshot) -> list[str]:
         seen.add((left[0], right[0]))
         why = _node_difference(a, left[0], b, right[0])
         if why is None:
-            stack += reversed(_pairs(path, a.nodes[left[0]], b.nodes[right[0]]))
+            node = a.nodes[left[0]]
+            exact = exact and a.types[node[1]][0].partition(".")[0] in own
+            pairs = _pairs(path, node, b.nodes[right[0]])
+            stack += [(*pair, exact) for pair in reversed(pairs)]
         elif why:
             found.append(f"{path} {why}")
     return found + _rng_differences(a, b)
 
 
-def _same_atom(left: Any, right: Any) -> bool:
+def _same_atom(left: Any, right: Any, exact: bool) -> bool:
     if type(left) is not type(right):
         return False
     if type(left) in (float, complex):
-        return True
+        return not exact or repr(left) == repr(right)  # NaN is itself, -0.0 isn't 0.0
     return bool(left == right)
 
 

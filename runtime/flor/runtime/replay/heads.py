@@ -304,7 +304,10 @@ class ReplayHeads:
                 return
             roots = {path: paths.resolve(path, frame) for path in recorded.roots}
             live = capture(roots, skip_grads=bool(recorded.meta.get("skip_grads")))
-            found = differences(recorded, live)
+            timeless = [member.path for member in plan.state if not member.volatile]
+            project = self.session.plan
+            modules = [module.name for module in project.modules] if project is not None else []
+            found = differences(recorded, live, timeless=timeless, modules=modules)
             live.release()
         except CheckpointCorrupt as error:
             self._ban(stop, str(error))

@@ -48,9 +48,9 @@ class Trainer:
         return loss.item()
 
     def fit(self, epochs):
-        for epoch in flor_abi.loop("epoch", range(epochs), state=("self.steps", "trainer.steps", "self.net", "self.optimizer", "self.shadow")):
+        for epoch in flor_abi.loop("epoch", range(epochs), state=("self.steps", "self.net", "self.optimizer", "self.shadow")):
             losses = []
-            for step in flor_abi.loop("step", range(4), state=("self.steps", "losses", "trainer.steps", "self.net", "self.optimizer", "self.shadow")):
+            for step in flor_abi.loop("step", range(4), state=("self.steps", "losses", "self.net", "self.optimizer", "self.shadow")):
                 losses.append(self.train_step(torch.randint(0, 6, (5,))))
             flor.log("mean_loss", sum(losses) / len(losses))
 

@@ -36,9 +36,9 @@ class Trainer:
         return error * error
 
     def fit(self):
-        for epoch in flor_abi.loop("epoch", range(self.epochs), state=("self.best", "self.ema", "self.step", "trainer.best", "trainer.ema", "trainer.step", "self.model.w", "self.data")):
+        for epoch in flor_abi.loop("epoch", range(self.epochs), state=("self.best", "self.ema", "self.step", "self.model.w", "self.data")):
             total = 0.0
-            for step, (x, y) in flor_abi.loop("step", enumerate(self.data), state=("total", "self.ema", "self.step", "trainer.ema", "trainer.step", "self.model.w")):
+            for step, (x, y) in flor_abi.loop("step", enumerate(self.data), state=("total", "self.ema", "self.step", "self.model.w")):
                 total += self.train_step(x, y)
             random.shuffle(self.data)
             if self.best is None or total < self.best:
