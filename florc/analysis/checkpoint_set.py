@@ -67,7 +67,7 @@ def changed_objects(summaries: Summaries, accesses: list[Access]) -> dict[Obj, _
         # The best witness is sure, updates parameters, and reaches not much else.
         breadth = len(heap.reach({access.obj})) if access.deep else 1
         update = (access.statement, access.reason) in updates
-        rank = (access.certainty != "exact", not update, breadth)
+        rank = (access.certainty != "exact", not update, -breadth if update else breadth)
         if access.kind == "advance":
             changes.setdefault(access.obj, _Change()).advanced = access
             changes[access.obj].note(access, "", rank)
@@ -416,7 +416,10 @@ def _add_mutated(
             chosen = min(inside, key=repr)
             change = changes[chosen]
             access = change.whole or next(iter(change.attributes.values()))
-            add(path, access, change.certain)
+            # Another member leads there too, though perhaps not for sure.
+            other = (p for p, m in members.items() if not m.alias and p in holders and p != path)
+            alias = next((p for p in other if inside <= heap.held(holders[p])), "")
+            add(path, access, change.certain, alias=alias)
             if change.advanced is not None and isinstance(chosen.site, ast.Call):
                 iterators[chosen] = None
     return tuple(iterators)

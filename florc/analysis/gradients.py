@@ -36,7 +36,19 @@ class GradientLiveness:
         reached = {o for o in self.heap.reach({obj}) if o.kind == "alloc"}
         if holder and len(reached) > 1:
             reached.discard(obj)
-        return {f"{o!r}#{id(o)}" for o in reached}
+        return {f"{o!r}#{id(o)}" for o in reached if self._has_gradients(o)}
+
+    def _has_gradients(self, obj: Obj) -> bool:
+        """Whether an object may be, or own, a tensor with a gradient; wrappers own none."""
+        effects = self.heap.effects
+        types = obj.cls.libraries() if obj.cls is not None else [obj.type]
+        for name in types:
+            declared = effects.type(name)
+            if not name or declared.shares:
+                return True
+            if name.startswith("torch.") and not declared.holds:
+                return not effects.is_a(name, "torch.optim.Optimizer")
+        return False
 
     def _all_cells(self) -> frozenset[str]:
         cells: set[str] = set()
@@ -58,13 +70,18 @@ class GradientLiveness:
             return (), ()
         uses: set[str] = set()
         kills: set[str] = set()
+        killed: dict[str, set[str]] = {}
         for access in self.summaries.at_statement.get(statement, ()):
             if access.kind == "read_grads":
                 uses |= self._reads(access)
             elif access.kind == "mutate" and access.deep and access.certainty == "assumed":
-                uses |= self.cells  # an unknown call may step an optimizer
-            elif access.kind == "kill_grads" and access.obj is not None and access.exact_target:
-                kills |= self._models(access.obj) - uses
+                uses |= self._reads(access)  # an unknown call may step an optimizer
+            elif access.kind == "kill_grads" and access.obj is not None:
+                cleared = self._models(access.obj)
+                key = access.reason
+                killed[key] = killed[key] & cleared if key in killed else cleared
+        for cleared in killed.values():  # of all that the receiver may be
+            kills |= cleared - uses
         callees = self.summaries.callees.get(statement, set())
         for callee in callees:
             live = self.live_at_entry(callee)
