@@ -467,12 +467,15 @@ class Calls(Expressions):
         results: set[Obj] = set()
         for location in effect.calls:
             where, _, method = location.partition(".")
-            for obj in list(at(where)):
+            called = at(where)
+            if where.endswith("*"):  # a partial: what it holds is called
+                called = called | {e for o in called for e in self.heap.contents.get(o, ())}
+            for obj in list(called):
                 if method:
                     results |= self.method(obj, method, [given], node)
                 elif obj.kind in ("function", "bound"):
                     results |= self._call_back(obj, given, node)
-                elif obj.kind == "alloc" and obj.cls is not None:
+                elif obj.kind == "alloc" and obj.cls is not None and obj not in receiver:
                     with self.heap.often():
                         results |= self._instance(obj, [given], {}, given, node, shown)
                 elif obj.kind in ("library", "class"):  # defaultdict(list), map(float, …)
