@@ -187,6 +187,7 @@ def _loop_plan(
         jump=not obstacle,
         jump_reason=obstacle,
         rng=tuple(sorted({a.name for a in accesses if a.kind == "draw"})),
+        shared=result.shared if result else (),
     )
 
 

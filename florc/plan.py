@@ -70,6 +70,7 @@ class LoopPlan:
     jump: bool = True  # False: a replay must not jump inside this loop; jump_reason says why
     jump_reason: str = ""
     rng: tuple[str, ...] = ()  # streams drawn in the body: "python" "numpy" "torch" "cuda"
+    shared: tuple[str, ...] = ()  # paths of what isn't saved and may hold what members hold
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -140,7 +141,11 @@ class Plan:
 
     def to_json(self) -> str:
         """Stable, indented JSON (ends with a newline)."""
-        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n"
+        data = dataclasses.asdict(self)
+        for loop in data["loops"]:
+            if not loop["shared"]:
+                del loop["shared"]
+        return json.dumps(data, indent=1, sort_keys=True) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
@@ -156,6 +161,7 @@ class Plan:
                     **loop,
                     "parents": tuple(loop["parents"]),
                     "rng": tuple(loop["rng"]),
+                    "shared": tuple(loop.get("shared", ())),
                     "state": tuple(Member(**m) for m in loop["state"]),
                     "excluded": tuple(Excluded(**m) for m in loop["excluded"]),
                 }

@@ -52,6 +52,7 @@ class CheckpointSet:
     iterators: tuple[Obj, ...]
     dynamic: tuple[Access, ...]
     unnamed: str = ""  # what is changed, but has no access path and isn't saved by a member
+    shared: tuple[str, ...] = ()  # paths of what isn't saved and may hold what members hold
 
 
 def changed_objects(summaries: Summaries, accesses: list[Access]) -> dict[Obj, _Change]:
@@ -165,36 +166,39 @@ class _Roots:
 
     def _search(self) -> list[tuple[str, Obj]]:
         found: list[tuple[str, Obj]] = []
-        queue: deque[tuple[str, Obj]] = deque()
+        queue: deque[tuple[str, Obj, bool]] = deque()
         seen: set[tuple[str, Obj]] = set()
-        expanded: set[Obj] = set()
+        expanded: set[Obj] = set()  # by a path that leads to nothing else
+
+        def push(path: str, objs: set[Obj], sure: bool) -> None:
+            for obj in sorted(objs, key=repr):
+                queue.append((path, obj, sure and len(objs) == 1))
+
         for path, owner, name in self.start():
-            for obj in sorted(self.heap.variable(owner, name), key=repr):
-                queue.append((path, obj))
+            push(path, self.heap.variable(owner, name), True)
         while queue and len(found) < MAX_PATHS:
-            path, obj = queue.popleft()
+            path, obj, sure = queue.popleft()
             if (path, obj) in seen or path.count(".") > 6:
                 continue
             seen.add((path, obj))
             found.append((path, obj))
             if obj in expanded and (path.count(".") > 2 or _single(obj, self.summaries)):
                 continue
-            expanded.add(obj)
+            if sure:
+                expanded.add(obj)
             if obj.kind in ("bound", "libbound") and obj.receiver is not None:
-                queue.append((f"{path}.__self__", obj.receiver))
+                push(f"{path}.__self__", {obj.receiver}, sure)
             elif obj.kind == "class" or (obj.kind == "alloc" and obj.cls is not None):
                 for name, objs in self.heap.fields.get(obj, {}).items():
                     if not name.startswith("["):
-                        for inner in sorted(objs, key=repr):
-                            queue.append((f"{path}.{name}", inner))
+                        push(f"{path}.{name}", objs, sure)
             elif obj.kind == "function" and obj.function is not None:
                 for how, objs in self.heap.defaults.get(obj.function, {}).items():
                     for inner in sorted(objs, key=repr):
-                        queue.append((f"{path}.{how}", inner))
+                        push(f"{path}.{how}", {inner}, sure)
                 for owner, name in self.heap.free_variables(obj.function):
                     if owner is not self.scope:
-                        for inner in sorted(self.heap.variable(owner, name), key=repr):
-                            queue.append((f"{path}.__closure__.{name}", inner))
+                        push(f"{path}.__closure__.{name}", self.heap.variable(owner, name), sure)
         return found
 
 
@@ -255,7 +259,8 @@ def checkpoint_set(
     _mark_derived(summaries, site, rebound_lines, members)
     kept = _marked_volatile(_without_prefixes(members), site, pairs, times, summaries)
     excluded = _excluded(program, summaries, site, live, kept, changes, rebound_lines)
-    return CheckpointSet(kept, excluded, iterators, dynamic, unnamed)
+    shared = _shared(summaries, pairs, kept)
+    return CheckpointSet(kept, excluded, iterators, dynamic, unnamed, shared)
 
 
 def _marked_volatile(
@@ -566,14 +571,35 @@ def _add_sharing(
         shared = heap.held(set().union(*saved.values())) & later.keys()
         before = len(members)
         for path, obj in pairs:
-            parts = path.split(".")
-            covered = any(".".join(parts[:end]) in members for end in range(1, len(parts) + 1))
+            covered = path in members or any(start in members for start in _prefixes(path))
             if obj in shared and obj not in sure and obj.kind == "alloc" and not covered:
                 if not _harmless(summaries, obj):
                     reason = "it may share what a member holds"
                     members[path] = Member(path, "mutated", "exact", reason, site.node.lineno)
         if len(members) == before:
             return
+
+
+def _shared(
+    summaries: Summaries, pairs: list[tuple[str, Obj]], members: tuple[Member, ...]
+) -> tuple[str, ...]:
+    """Paths that aren't saved and may lead to objects that members may lead to.
+
+    The run time notes which objects these are, so that a restore gives a member the very object.
+    """
+    heap = summaries.points_to.heap
+    saved = {member.path for member in members}
+    roots = {obj for path, obj in pairs if path in saved}
+    held = {owner_of(o) for o in heap.held(roots)}
+    held = {o for o in held if o.kind == "alloc" and not _harmless(summaries, o)}
+    found: dict[str, None] = {}
+    for path, obj in pairs:
+        parts = path.split(".")
+        starts = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+        if path not in saved and not any(start in found for start in starts):
+            if held & {owner_of(o) for o in heap.held({obj})}:
+                found[path] = None
+    return tuple(found)
 
 
 def _from_here(summaries: Summaries, site: LoopSite) -> list[ast.stmt]:
@@ -651,11 +677,19 @@ def _without_prefixes(members: dict[str, Member]) -> tuple[Member, ...]:
     whole = {path for path, member in members.items() if member.how != "rebound"}
     kept = []
     for path, member in members.items():
-        parts = path.split(".")
-        prefixes = {".".join(parts[:end]) for end in range(1, len(parts))}
-        if not prefixes & whole:
+        if not _prefixes(path) & whole:
             kept.append(member)
     return tuple(kept)
+
+
+_NOT_SAVED_WITH = {"__self__", "__closure__", "__defaults__", "__kwdefaults__"}
+
+
+def _prefixes(path: str) -> set[str]:
+    """Paths whose object holds what is at `path`: methods and functions hold nothing."""
+    parts = path.split(".")
+    first = max((n for n, part in enumerate(parts) if part in _NOT_SAVED_WITH), default=0)
+    return {".".join(parts[:end]) for end in range(first + 1, len(parts))}
 
 
 def _excluded(

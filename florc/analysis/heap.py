@@ -278,14 +278,12 @@ class Heap:
         return _closure(objs, self.successors)
 
     def held(self, objs: set[Obj]) -> set[Obj]:
-        """Everything that saving `objs` saves; functions and classes are saved by name only."""
+        """Everything that saving `objs` saves; functions, classes and methods only by name."""
         return _closure(objs, self._saved_with)
 
     def _saved_with(self, obj: Obj) -> set[Obj]:
-        if obj.kind in ("function", "class", "module", "library"):
+        if obj.kind in ("function", "class", "module", "library", "bound"):
             return set()
-        if obj.kind == "bound":
-            return {obj.receiver} if obj.receiver is not None else set()
         return self.successors(obj)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from florc.plan import LogStatement, LoopPlan, Plan
 
+    from .checkpoint.origins import Origins
     from .loops import LoopIter, WhileLoop
 
 Ctx = tuple[Any, str, int, Any]
@@ -62,7 +63,7 @@ class LoopState:
     """One instrumented loop being run.  The stack holds it; the frame holds the iterator."""
 
     __slots__ = (
-        "base", "children", "depth", "frame_id", "index", "name", "open", "parent",
+        "base", "children", "depth", "frame_id", "index", "name", "open", "origins", "parent",
         "parent_ctx", "plan", "raised", "value",
     )  # fmt: skip
 
@@ -79,6 +80,7 @@ class LoopState:
         self.children: dict[str, int] = {}  # name -> heads passed, under the current position
         self.open = True
         self.raised = False  # an exception was leaving the loop when it was closed
+        self.origins: Origins | None = None  # what there was at this entry's first head
 
 
 class Session:

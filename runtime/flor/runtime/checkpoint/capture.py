@@ -21,10 +21,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .capture_memory import Kind, MemoryKinds
+from .closures import code_digest, running
 from .errors import one_line
 from .graph import ATOMS, Edge, Node, Snapshot
 from .kinds import TypeInfo, callable_name, describe, stateless, type_name
 from .memory import MemoryPlan
+from .origins import ORIGINS, Origins
 from .paths import MISSING
 from .rng import capture_rng, pack_numpy, pack_python, tensor_bytes
 
@@ -36,6 +38,7 @@ def capture(
     *,
     skip_grads: bool = False,
     anchors: Mapping[str, object] | None = None,
+    origins: Origins | None = None,
 ) -> Snapshot:
     """Snapshot everything reachable from `roots` (path -> object) and all RNG streams.
 
@@ -43,20 +46,22 @@ def capture(
     whether there was one.  What cannot be captured is listed in `Snapshot.missing`.
     `anchors` (path -> object) are noted by identity only: what a path led to that leads there
     at a restore too.  Their contents are captured only as far as roots reach them.
+    `origins`: what there was when the loop began; objects of then are noted with their numbers.
     """
     rng = capture_rng()
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "Tensor"):
-        return _Walk(skip_grads).run(roots, anchors or {}, rng)
+        return _Walk(skip_grads, origins).run(roots, anchors or {}, rng)
     with torch._C.DisableTorchFunctionSubclass():
-        return _Walk(skip_grads).run(roots, anchors or {}, rng)
+        return _Walk(skip_grads, origins).run(roots, anchors or {}, rng)
 
 
 class _Walk(MemoryKinds):
     """One capture.  Each `_<kind>` method returns the payload of a node of that kind."""
 
-    def __init__(self, skip_grads: bool) -> None:
+    def __init__(self, skip_grads: bool, origins: Origins | None) -> None:
         self.skip_grads = skip_grads
+        self.origins = origins
         self.memo: dict[int, int] = {}
         self.objects: list[Any] = []  # by node; holding them keeps ids unique
         self.held: list[Any] = []  # temporaries that must outlive the copy
@@ -90,6 +95,9 @@ class _Walk(MemoryKinds):
         if self.torch is not None:
             meta["torch"] = str(self.torch.__version__)
             meta["threads"] = self.torch.get_num_threads()
+        if self.origins is not None:
+            methods = (i for i, node in enumerate(self.nodes) if node[0] == "method")
+            meta[ORIGINS] = self.origins.note(self.objects, methods)
         for index, ticket, make in self.located:
             kind, cls, _, attrs, slots = self.nodes[index]
             self.nodes[index] = (kind, cls, make(*places[ticket]), attrs, slots)
@@ -308,6 +316,11 @@ class _Walk(MemoryKinds):
             owner = obj.__self__
             if owner is not None and not isinstance(owner, (types.ModuleType, type)):
                 return Kind("method", self._method(index, obj, info))
+        if type(obj) is types.FunctionType and self.origins is not None:
+            if self.origins.refer(obj) is None and not running(obj):
+                parts = (obj.__defaults__, obj.__kwdefaults__, vars(obj))
+                edges = self.edges((*(obj.__closure__ or ()), *parts))
+                return Kind("closure", (edges, callable_name(obj), code_digest(obj.__code__)))
         return callable_name(obj)
 
     def _file(self, index: int, obj: Any, info: TypeInfo) -> Any:
@@ -337,8 +350,12 @@ class _Walk(MemoryKinds):
         return ((),)
 
     def _method(self, index: int, obj: Any, info: TypeInfo) -> Any:
+        """(name, owner): the owner only if it's met anyway, or is the loop's own."""
+        name = callable_name(getattr(obj, "__func__", obj))
+        if self.origins is not None and self.origins.refer(obj.__self__) is None:
+            return (name, self.edge(obj.__self__))
         self.late.append(index)
-        return (callable_name(getattr(obj, "__func__", obj)), None)
+        return (name, None)
 
     def _tie(self, index: int) -> None:
         """Fill in the target of a weak reference or method if the walk met it anyway."""
@@ -365,7 +382,7 @@ class _Walk(MemoryKinds):
         return (self.edges((parts[0], tuple(parts[1]), state)), len(parts) > 2)
 
     def _iterator_proxy(self, index: int, obj: Any, info: TypeInfo) -> Any:
-        state = obj.snapshot_state()
+        state = obj.snapshot_state(self.origins)
         if state["unrestorable"]:
             self.remarks.append((index, state["unrestorable"]))
         return pickle.dumps(state, 5)

@@ -10,7 +10,7 @@ from .graph import ArrayData, Edge, Snapshot, TensorData, children
 from .kinds import MODULE_HOOKS
 
 _LIMIT = 1000
-_IGNORED = frozenset({"opaque", "function", "missing", "weakref", "method", "generator"})
+_IGNORED = frozenset({"opaque", "function", "closure", "missing", "weakref", "method", "generator"})
 
 
 _KNOWN = frozenset({"builtins", "collections", "torch", "numpy", "__main__"})

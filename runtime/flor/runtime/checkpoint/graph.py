@@ -95,6 +95,9 @@ class Snapshot:
         return [name if name is not None else "?" for name in names]
 
 
+_PARTED = frozenset("sparse partial iterator cell npgen exception weakref closure".split())
+
+
 def children(node: Node) -> list[tuple[str, Edge]]:
     """(label, edge) of each edge of a node; labels read like Python source."""
     kind, _, payload, attrs, slots = node
@@ -112,7 +115,16 @@ def children(node: Node) -> list[tuple[str, Edge]]:
         out += [(f"{{{i}}}", edge) for i, edge in enumerate(payload[0])]
     elif kind == "tensor":
         out.append((".grad", payload.grad))
-    elif kind in ("sparse", "partial", "iterator", "cell", "npgen", "exception", "weakref"):
+    elif kind in (
+        "sparse",
+        "partial",
+        "iterator",
+        "cell",
+        "npgen",
+        "exception",
+        "weakref",
+        "closure",
+    ):
         out += [(f"<{i}>", edge) for i, edge in enumerate(payload[0])]
     elif kind == "class":
         out += [(f".{name}", edge) for name, edge in payload[0]]

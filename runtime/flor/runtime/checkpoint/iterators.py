@@ -7,6 +7,7 @@ what it was then.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,8 @@ from .draws import (
     source_loader,
 )
 from .errors import RestoreImpossible, one_line
-from .kinds import callable_name
+from .kinds import ITERATORS, callable_name
+from .origins import Origins
 from .rng import (
     capture_rng,
     fingerprint,
@@ -66,6 +68,18 @@ class IteratorProxy:
     ) -> None:
         self._factory, self._args, self._kwargs = factory, tuple(args), dict(kwargs or {})
         self._make()
+
+    @classmethod
+    def unmade(
+        cls, factory: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> IteratorProxy:
+        """One that makes its iterator when a state is restored."""
+        proxy = cls.__new__(cls)
+        proxy._factory, proxy._args, proxy._kwargs = factory, tuple(args), dict(kwargs)
+        proxy._streams = generators_of([*proxy._args, *proxy._kwargs.values()])
+        proxy._created, proxy._created_own, proxy.count = {}, [], 0
+        proxy.unrestorable, proxy._finished = "", True
+        return proxy
 
     def _make(self) -> None:
         values = [*self._args, *self._kwargs.values()]
@@ -136,9 +150,18 @@ class IteratorProxy:
 
     # -- its position --------------------------------------------------------------------------
 
-    def snapshot_state(self) -> dict[str, Any]:
-        """Position, and all that is needed to reach it again (picklable)."""
+    def snapshot_state(self, origins: Origins | None = None) -> dict[str, Any]:
+        """Position, and all that is needed to reach it again (picklable).
+
+        By `origins`, too, how a process that hasn't got the iterator finds what it was made of.
+        """
+        made = None
+        if origins is not None:
+            args = [origins.refer(value) for value in self._args]
+            kwargs = {name: origins.refer(value) for name, value in self._kwargs.items()}
+            made = (origins.refer(self._factory), args, kwargs)
         return {
+            "made": made,
             "factory": callable_name(self._factory),
             "count": self.count,
             "created": self._created,
@@ -148,6 +171,19 @@ class IteratorProxy:
             "finished": self._finished,
             "unrestorable": self.unrestorable,
         }
+
+    def height(self) -> int:
+        """0, or one more than that of the highest iterator of its kind that it is made from."""
+        inner, seen = [*self._args, *self._kwargs.values()], set()
+        highest = -1
+        while inner:
+            value = inner.pop()
+            if isinstance(value, IteratorProxy):
+                highest = max(highest, value.height())
+            elif type(value) in ITERATORS and id(value) not in seen:
+                seen.add(id(value))
+                inner += gc.get_referents(value)
+        return highest + 1
 
     def check_state(self, state: dict[str, Any], path: str) -> None:
         """Raise RestoreImpossible if `state` is not of an iterator made by the same call."""

@@ -10,6 +10,7 @@ import array
 import collections
 import enum
 import functools
+import importlib
 import io
 import logging
 import pathlib
@@ -365,3 +366,17 @@ def callable_name(obj: Any) -> str:
     if module is None and owner is not None:
         module = owner.__module__
     return f"{module or 'builtins'}:{name}" if isinstance(name, str) else ""
+
+
+def find_named(name: str) -> Any:
+    """What `callable_name` calls so, its module imported if need be; None if there is none."""
+    module, _, qualname = name.partition(":")
+    if "<locals>" in qualname or "<lambda>" in qualname:
+        return None
+    try:
+        found = sys.modules.get(module) or importlib.import_module(module)
+        for part in qualname.split(".") if qualname else ():
+            found = getattr(found, part)
+    except Exception:
+        return None
+    return found

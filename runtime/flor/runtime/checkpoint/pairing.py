@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import collections
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from .graph import ATOMS, Edge, Node, Snapshot
 from .kinds import MODULE_HOOKS, TypeInfo, describe, type_name
 from .ordering import match_elements
+from .origins import ORIGINS, Origins
 from .paths import MISSING
 
 UNSHARED = frozenset(
     "opaque function value enum scalar reduce generator unbound missing weakref method".split()
 )
 """Kinds of which one live object may stand for several nodes."""
+
+_PERSONAL = frozenset(("function", "closure", "generator", "method"))
+"""Of these, kinds with a state of their own (closures' cells, owners)."""
 
 _VALUE_LIKE = frozenset(
     "list tuple dict set frozenset deque bytearray array ndarray tensor".split()
@@ -43,6 +47,7 @@ class Pairs:
         self._deferred: list[tuple[int, Any]] = []
         self._waiting: list[int] = []
         self._iterators: list[tuple[Edge, Any, bool]] = []  # last: a used up one has lost its list
+        self.others: set[int] = set()  # ids of what there was, that stands for no node but its own
 
     # -- anchors -------------------------------------------------------------------------------
 
@@ -60,6 +65,14 @@ class Pairs:
             if node[0] not in UNSHARED:
                 self.claimed[id(live)] = edge[0]
             self._waiting.append(edge[0])
+
+    def originate(self, numbers: Sequence[int], objects: Sequence[Any]) -> None:
+        """Every object that there was when the loop began stands for itself, or for nothing."""
+        nodes = {number: index for index, number in enumerate(numbers) if number >= 0}
+        for number, live in enumerate(objects):
+            index = nodes.get(number)
+            self.anchor(None if index is None else (index,), live)
+            self.others.add(id(live))
 
     def anchored(self) -> None:
         """Walk on from the anchors' objects."""
@@ -94,6 +107,8 @@ class Pairs:
             return
         kind = node[0]
         if kind not in UNSHARED and id(live) in self.claimed:
+            return
+        if kind in _PERSONAL and id(live) in self.others:
             return
         info = describe(type(live))
         if not self.same_type(node, live):
@@ -297,12 +312,18 @@ def pair(
     live: Mapping[str, object],
     rebound: Collection[str],
     anchors: Mapping[str, object],
+    origins: Origins | None = None,
 ) -> Pairs:
     """Walk both graphs.  `rebound` roots come last and their values are not changed in place.
 
-    Anchors come first: the walk from the roots can't give their live objects to other nodes.
+    What there was when the loop began comes first, then anchors: the walk from the roots can't give
+    their live objects to other nodes.
     """
     pairs = Pairs(snapshot)
+    if origins is not None:
+        pairs.originate(snapshot.meta[ORIGINS]["numbers"], origins.objects)
+        pairs.anchored()
+        pairs.drain()
     for path, edge in snapshot.anchors.items():
         pairs.anchor(edge, anchors.get(path, MISSING))
     loose = [path for path in snapshot.roots if _loose(path, rebound)]

@@ -17,21 +17,25 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from .closures import make
 from .errors import RestoreImpossible, one_line
 from .filling import Filling, same_objects
 from .graph import Snapshot, children
-from .kinds import MODULE_HOOKS, callable_name, describe, type_name
+from .iterators import IteratorProxy
+from .kinds import MODULE_HOOKS, callable_name, describe, find_named, type_name
 from .ordering import insertion_order
+from .origins import ORIGINS, Origins
 from .pairing import Pairs, pair
 from .paths import MISSING
 from .regions import Regions
 from .rng import restore_rng
 
 _IMMUTABLE = frozenset(
-    "tuple frozenset partial iterator scalar value enum reduce method weakref npgen sparse".split()
+    "tuple frozenset partial iterator scalar value enum reduce method weakref npgen sparse"
+    " closure".split()
 )
 _FUNCTION_TYPES = (
     types.FunctionType,
@@ -47,20 +51,23 @@ def restore(
     *,
     rebound: Collection[str] = (),
     anchors: Mapping[str, object] | None = None,
+    origins: Origins | None = None,
 ) -> dict[str, Any]:
     """Restore every root of `snapshot` and the RNG streams; returns path -> object.
 
     `live` maps each path to the object that is there now (MISSING or absent: none).  What is
     reached only through `rebound` roots and is value-like is built fresh, because the live object
     may be shared with constant data.  `anchors` are the live objects at the anchors' paths: each
-    stands for the object that was there, and for no other.  An unbound root yields MISSING.
+    stands for the object that was there, and for no other.  `origins`: what there was here when
+    the loop began; if it's what there was in the recorded run, it tells which live object is which.
+    An unbound root yields MISSING.
     Raises RestoreImpossible before anything was changed, or while an iterator is wound forward.
     """
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "Tensor"):
-        return _Restore(snapshot, live, rebound, anchors or {}).run()
+        return _Restore(snapshot, live, rebound, anchors or {}, origins).run()
     with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
-        return _Restore(snapshot, live, rebound, anchors or {}).run()
+        return _Restore(snapshot, live, rebound, anchors or {}, origins).run()
 
 
 class _Restore(Filling):
@@ -72,9 +79,12 @@ class _Restore(Filling):
         live: Mapping[str, object],
         rebound: Collection[str],
         anchors: Mapping[str, object],
+        origins: Origins | None,
     ) -> None:
         self.snapshot = snapshot
-        self.pairs: Pairs = pair(snapshot, live, rebound, anchors)
+        fits = origins is not None and origins.fits(snapshot.meta.get(ORIGINS))
+        self.origins = origins if fits else None
+        self.pairs: Pairs = pair(snapshot, live, rebound, anchors, self.origins)
         self.regions = Regions(snapshot, self.pairs)
         self.out: list[Any] = [_UNMADE] * len(snapshot.nodes)
         self.winding: list[tuple[Any, Any]] = []
@@ -85,7 +95,8 @@ class _Restore(Filling):
         self.regions.plan(self.needed())
         for index in self.wanted:
             self.make(index)
-        for proxy, state in self.winding:
+        # One that is made from others first: winding it forward moves them.
+        for proxy, state in sorted(self.winding, key=lambda pair: -pair[0].height()):
             proxy.restore_state(state)
         self.regions.write()
         self.fill()
@@ -154,7 +165,7 @@ class _Restore(Filling):
         if known is not None:
             return known
         module, qualname = self.snapshot.types[number]
-        found = _lookup(module, qualname)
+        found = find_named(f"{module}:{qualname}")
         if not isinstance(found, type):
             same = [c for c in _all_classes() if type_name(c) == (module, qualname)]
             if len(same) != 1:
@@ -333,28 +344,41 @@ class _Restore(Filling):
             if self.pairs.in_place[index] or not getattr(live, "__closure__", None):
                 return live
         module, _, qualname = payload.partition(":")
-        found = _lookup(module, qualname)
+        found = find_named(f"{module}:{qualname}")
         if found is not None and callable_name(found) == payload:
             return found
         raise self.fail(index, f"{payload.replace(':', '.')} cannot be found in this process")
 
+    def _closure(self, index: int, payload: Any, live: Any) -> Any:
+        edges, name, digest = payload
+        made = make(name, digest, self.values(edges))
+        if made is None:
+            raise self.fail(index, f"the code of {name.replace(':', '.')} cannot be found")
+        return made
+
     def _method(self, index: int, payload: Any, live: Any) -> Any:
         name, owner = payload
-        if live is not MISSING and callable_name(getattr(live, "__func__", live)) == name:
-            if owner is None or live.__self__ is self.value(owner):
-                return live
         module, _, qualname = name.partition(":")
-        if owner is None:
-            found = _lookup(module, qualname)  # a class method
+        target = self._owner(index) if owner is None else self.value(owner)
+        if live is not MISSING and callable_name(getattr(live, "__func__", live)) == name:
+            if target is MISSING or live.__self__ is target:
+                return live
+        if target is MISSING:
+            found = find_named(f"{module}:{qualname}")  # a class method
             if isinstance(found, types.MethodType):
                 return found
             raise self.fail(index, f"method {name} of an object that was not saved")
-        target = self.value(owner)
         for cls in type(target).__mro__:
             function = vars(cls).get(qualname.rpartition(".")[2])
             if isinstance(function, _FUNCTION_TYPES):
                 return function.__get__(target, type(target))
         raise self.fail(index, f"method {name} cannot be found")
+
+    def _owner(self, index: int) -> Any:
+        """The live owner of a bound method, where the snapshot doesn't hold it."""
+        if self.origins is None:
+            return MISSING
+        return self.origins.found(self.snapshot.meta[ORIGINS]["owners"].get(index))
 
     def _weakref(self, index: int, payload: Any, live: Any) -> Any:
         if not payload[0]:
@@ -379,11 +403,28 @@ class _Restore(Filling):
         state = pickle.loads(payload)
         if state["unrestorable"]:
             raise self.fail(index, state["unrestorable"])
+        if self.origins is not None and not self._was_there(index):
+            live = self._made_again(state["made"])
         if live is MISSING:
             raise self.fail(index, "its iterator does not exist here")
         live.check_state(state, self.snapshot.paths()[index])
         self.winding.append((live, state))
         return live
+
+    def _was_there(self, index: int) -> bool:
+        """Whether the object of a node is one that there was when the loop began."""
+        return self.origins is None or bool(self.snapshot.meta[ORIGINS]["numbers"][index] >= 0)
+
+    def _made_again(self, made: Any) -> Any:
+        """An iterator that the loop made, from arguments that there were before; else MISSING."""
+        if made is None or self.origins is None:
+            return MISSING
+        factory, args, kwargs = made
+        found = [self.origins.found(part) for part in (factory, *args, *kwargs.values())]
+        if any(part is MISSING or isinstance(part, Iterator) for part in found):
+            return MISSING
+        positional, named = found[1 : 1 + len(args)], found[1 + len(args) :]
+        return IteratorProxy.unmade(found[0], positional, dict(zip(kwargs, named, strict=True)))
 
     # random number generators
 
@@ -411,19 +452,6 @@ class _Restore(Filling):
 
 
 _UNMADE: Any = object()
-
-
-def _lookup(module: str, qualname: str) -> Any:
-    """The object `qualname` of `module`, imported if need be; None if there is none."""
-    if "<locals>" in qualname or "<lambda>" in qualname:
-        return None
-    try:
-        found = sys.modules.get(module) or importlib.import_module(module)
-        for part in qualname.split(".") if qualname else ():
-            found = getattr(found, part)
-    except Exception:
-        return None
-    return found
 
 
 def _all_classes() -> list[type]:

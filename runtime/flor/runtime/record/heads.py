@@ -12,6 +12,7 @@ from ..checkpoint import paths
 from ..checkpoint.budget import Budget
 from ..checkpoint.capture import capture
 from ..checkpoint.iterators import DrawLog, IteratorProxy
+from ..checkpoint.origins import Origins
 from ..checkpoint.store import CheckpointWriter, Published
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ def anchor_paths(plan: LoopPlan) -> list[str]:
 class RecordHeads:
     """Decides at each head whether a checkpoint is affordable, and takes it."""
 
+    numbering_share = 0.005
+    """Entries of inner loops get checkpoints only while numbering objects takes less time."""
+
     def __init__(
         self, session: Session, folder: Path, run: str, epsilon: float,
         published: Callable[[Published], None],
@@ -85,6 +89,7 @@ class RecordHeads:
         self.begun = time.perf_counter()
         self.last_cost = 0.0  # seconds that the last snapshot blocked
         self.taken = 0
+        self.numbering = 0.0  # seconds spent on numbering objects
         self._published = published
         self.writer = CheckpointWriter(folder, run, self._on_published)
 
@@ -108,6 +113,8 @@ class RecordHeads:
         """
         try:
             state = loop.state
+            if state.index == state.base:
+                self.begins(loop, frame)
             now = time.perf_counter()
             due = self.budget.due(state.depth, now)
             if due and (state.index > state.base or not state.depth) and not self.writer.busy:
@@ -115,6 +122,22 @@ class RecordHeads:
         except Exception as error:
             self._give_up(error)
         return False
+
+    def begins(self, loop: LoopIter | WhileLoop, frame: FrameType) -> None:
+        """Number what there is at an entry's first head.
+
+        Inner loops may be entered often: only if that has taken next to no time up to now.
+        """
+        plan, now = loop.state.plan, time.perf_counter()
+        if plan is None or not plan.jump:
+            return
+        if loop.state.depth and self.numbering > self.numbering_share * (now - self.begun):
+            return
+        deep = {m.path: paths.resolve(m.path, frame) for m in plan.state}
+        deep |= {path: paths.resolve(path, frame) for path in plan.shared}
+        shallow = {path: paths.resolve(path, frame) for path in anchor_paths(plan)}
+        loop.state.origins = Origins(deep, shallow, hold=False)
+        self.numbering += time.perf_counter() - now
 
     def exhausted(self, loop: LoopIter, frame: FrameType) -> None:
         """A checkpoint behind an outermost loop, so that a replay can jump past it."""
@@ -142,11 +165,13 @@ class RecordHeads:
         if self.writer.error is not None:
             self._stop(f"no more checkpoints: {self.writer.error}")
             return
-        if plan is None or not plan.jump:
+        if plan is None or not plan.jump or state.origins is None:
             return
         roots = {member.path: paths.resolve(member.path, frame) for member in plan.state}
         anchors = {path: paths.resolve(path, frame) for path in anchor_paths(plan)}
-        snapshot = capture(roots, skip_grads=plan.dead_grads, anchors=anchors)
+        snapshot = capture(
+            roots, skip_grads=plan.dead_grads, anchors=anchors, origins=state.origins
+        )
         it = getattr(loop, "it", None)
         if isinstance(it, Watched):
             snapshot.meta[ITERATOR] = it.draws.state()

@@ -15,6 +15,7 @@ from ..checkpoint.capture import capture
 from ..checkpoint.compare import differences
 from ..checkpoint.errors import CheckpointCorrupt, RestoreImpossible
 from ..checkpoint.iterators import fast_forward
+from ..checkpoint.origins import ORIGINS, Origins
 from ..checkpoint.restore import restore
 from ..checkpoint.store import load
 from ..loops import LoopIter, WhileLoop
@@ -104,6 +105,8 @@ class ReplayHeads:
         schedule = self.schedule
         if self.before and state.name in self.before:
             schedule.to_the_end = False
+        if self.jumps and state.index == state.base:
+            self._begins(outer, state, frame)
         target = schedule.at_head(outer, state.name, state.index)
         over = schedule.finished() or self._beyond(outer, state)
         here = self._stop_at(outer, state)
@@ -120,6 +123,22 @@ class ReplayHeads:
                     return outcome
                 stop = self._best(outer, state, target)
         return False
+
+    def _begins(self, outer: Position, state: LoopState, frame: FrameType) -> None:
+        """Number what there is at an entry's first head, as the recording did."""
+        for stop in self.stops.get((outer, state.name), ()):
+            if stop.base != state.base or stop.file.name in self.banned:
+                continue
+            try:
+                note = load(stop.file).meta.get(ORIGINS)
+            except CheckpointCorrupt as error:
+                self._ban(stop, str(error))
+                continue
+            if note is not None:
+                deep = {path: paths.resolve(path, frame) for path in note["deep"]}
+                shallow = {path: paths.resolve(path, frame) for path in note["shallow"]}
+                state.origins = Origins(deep, shallow, hold=True)
+            return
 
     def exhausted(self, loop: LoopIter, frame: FrameType) -> None:
         """Compare with the checkpoint taken behind the loop, if there is one."""
@@ -212,7 +231,9 @@ class ReplayHeads:
             live = {path: paths.resolve(path, frame) for path in snapshot.roots}
             rebound = [member.path for member in plan.state if member.how == "rebound"]
             anchors = {path: paths.resolve(path, frame) for path in snapshot.anchors}
-            result = restore(snapshot, live, rebound=rebound, anchors=anchors)
+            result = restore(
+                snapshot, live, rebound=rebound, anchors=anchors, origins=state.origins
+            )
             touched = True
             for path, value in sorted(result.items(), key=lambda item: item[0].count(".")):
                 if value is not live.get(path, paths.MISSING):
