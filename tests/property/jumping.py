@@ -66,6 +66,8 @@ class Head:
 class EveryHead(RecordHeads):
     """Takes a checkpoint at every head of every training loop."""
 
+    numbering_share = float("inf")
+
     def __init__(self, session: Session, folder: Path, values: Values) -> None:
         super().__init__(session, folder, "1", 0.05, self._keep)
         self.folder = folder
@@ -78,6 +80,8 @@ class EveryHead(RecordHeads):
 
     def head(self, loop: Loop, frame: FrameType) -> bool:
         """One at every head that the real one may take one at."""
+        if loop.state.index == loop.state.base:
+            self.begins(loop, frame)
         if loop.state.index > loop.state.base or not loop.state.depth:
             self._checkpoint(loop, frame, exhausted=False)
         return False
