@@ -19,6 +19,7 @@ from florc.analysis.liveness import LiveSets, liveness
 from florc.analysis.logs import hidden_names, log_accesses, log_statements
 from florc.analysis.loops import LoopSite, find_loops, name_loops
 from florc.analysis.objects import Function, Obj
+from florc.analysis.occurrences import eager_builtins
 from florc.analysis.program import Program, build_program
 from florc.compilation import Compilation, CompileError, Edit, SourceModule
 from florc.effects.model import EffectsError, load_effects
@@ -94,11 +95,14 @@ def compile_project(
     graphs: dict[Function, ControlFlowGraph] = {}
     live: dict[Function, LiveSets] = {}
     captures = Captures(program, summaries)
+    eager = eager_builtins(model)
     for site in sites:
         function = site.function
         if function not in graphs and not isinstance(function.node, ast.Lambda):
             graphs[function] = control_flow_graph(function.node.body, swallows(model))
-            live[function] = liveness(graphs[function], function.scope, program.scopes, captures)
+            live[function] = liveness(
+                graphs[function], function.scope, program.scopes, eager, captures
+            )
     times = clocks(program, summaries)
     sets = {
         site: checkpoint_set(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 Loop = ast.For | ast.AsyncFor | ast.While
 
@@ -88,14 +88,22 @@ class _Builder:
             other = self.block(statement.orelse, [node], jumps) if statement.orelse else [node]
             return then + other
         if isinstance(statement, (ast.With, ast.AsyncWith)):
-            after = self.block(statement.body, [node], jumps)
-            # A context manager may swallow an exception, and then the body is left half way.
-            return [*after, node] if any(map(self.swallows, statement.items)) else after
+            if not any(map(self.swallows, statement.items)):
+                return self.block(statement.body, [node], jumps)
+            # An exception may be swallowed wherever it is raised in the body.
+            raising = [node]
+            within = replace(jumps, raises=raising)
+            after = self.block(statement.body, [node], within)
+            if jumps.raises is not None:
+                jumps.raises += raising
+            return after + raising
         if isinstance(statement, ast.Match):
             after = [node]
             tried = [node]
             for case in statement.cases:
                 start = self.new("stmt", _CaseHeader(case, statement), tried)
+                if jumps.raises is not None:
+                    jumps.raises.append(start)
                 after += self.block(case.body, [start], jumps)
                 if case.guard is not None:  # bound, then refused
                     tried = [*tried, start]
@@ -131,7 +139,7 @@ class _Builder:
             if jumps.raises is not None:
                 jumps.raises.append(init)
         if jumps.raises is not None:
-            jumps.raises.append(head)
+            jumps.raises += [head] if start is head else [head, start]
         self.heads[statement] = head
         for node in self.block(statement.body, [start], inner):
             node.successors.append(head)
@@ -157,6 +165,8 @@ class _Builder:
             marker = ast.copy_location(ast.Pass(), handler)
             start = self.new("stmt", marker, raising)
             start.statement = _HandlerHeader(handler)
+            if inner.raises is not None:
+                inner.raises.append(start)
             ends = ends + self.block(handler.body, [start], inner)
         if not final:
             if jumps.raises is not None:
@@ -172,8 +182,8 @@ class _Builder:
         ):
             if into is not None and through:
                 into += done
-        if jumps.raises is not None:
-            jumps.raises += done
+        if jumps.raises is not None:  # `finally` may raise too, at its first statement already
+            jumps.raises += [*ends, *pending, *done]
         return done
 
 
