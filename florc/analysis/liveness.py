@@ -101,9 +101,11 @@ def liveness(
     are those that a generator expression reads when it is iterated later (see `occurrences`).
     """
     found = {node: occurrences(node, scope, scopes, eager) for node in cfg.nodes}
-    lazy = {o.name for group in found.values() for o in group if o.deferred and o.kind == "use"}
-    always = frozenset(scope.captured) if captures is None else captures.always(scope)
-    always |= lazy
+    later = [o for group in found.values() for o in group if o.deferred and o.kind == "use"]
+    if captures is None:
+        always = frozenset(scope.captured | {o.name for o in later})
+    else:
+        always = captures.always(scope) | {o.name for o in later if not o.nested}
 
     def facts(node: Node) -> tuple[Iterable[str], Iterable[str]]:
         uses, defs = summary(found[node])

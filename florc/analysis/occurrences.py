@@ -25,6 +25,7 @@ class Occurrence:
     site: ast.AST  # Name, arg, alias, function, class, except clause or capture pattern
     certain: bool = True
     deferred: bool = False  # in a nested function or a lazy generator: runs later, if at all
+    nested: bool = False  # in a nested function: runs when that is called
 
 
 def eager_builtins(effects: Effects) -> frozenset[str]:
@@ -81,6 +82,7 @@ class _Walker:
         self.here = scope  # the scope that the walk is in
         self.certain = True
         self.deferred = False
+        self.nested = False
 
     def parameters(self) -> Iterator[Occurrence]:
         if isinstance(self.scope.node, FunctionLike):
@@ -96,9 +98,9 @@ class _Walker:
 
     def bind(self, name: str, site: ast.AST, kind: str = "def") -> Iterator[Occurrence]:
         if self.here is self.scope and self.scope.owner(name) is self.scope:
-            yield Occurrence(kind, name, site, self.certain, self.deferred)
+            yield Occurrence(kind, name, site, self.certain, self.deferred, self.nested)
         elif self.here.owner(name) is self.scope:  # global, nonlocal; a walrus in a comprehension
-            yield Occurrence(kind, name, site, False, self.deferred)
+            yield Occurrence(kind, name, site, False, self.deferred, self.nested)
 
     def maybe(self, *parts: ast.AST | None) -> Iterator[Occurrence]:
         """Parts that evaluation may leave out."""
@@ -110,11 +112,12 @@ class _Walker:
 
     def inside(self, scope: Scope, parts: list[ast.AST], *, later: bool) -> Iterator[Occurrence]:
         """Parts that belong to a nested scope; `later` if they run when something is called."""
-        before = self.here, self.certain, self.deferred
+        before = self.here, self.certain, self.deferred, self.nested
         self.here, self.certain, self.deferred = scope, False, later or self.deferred
+        self.nested = self.nested or scope.kind == "function"
         for part in parts:
             yield from self.visit(part)
-        self.here, self.certain, self.deferred = before
+        self.here, self.certain, self.deferred, self.nested = before
 
     def visit(self, part: ast.AST) -> Iterator[Occurrence]:
         method = getattr(self, f"_{type(part).__name__}", None)
@@ -175,7 +178,7 @@ class _Walker:
         for alias in s.names:
             if alias.name == "*":  # may bind any name
                 for name in sorted(self.scope.names):
-                    yield Occurrence("def", name, alias, False, self.deferred)
+                    yield Occurrence("def", name, alias, False, self.deferred, self.nested)
             elif isinstance(s, ast.Import):
                 yield from self.bind(alias.asname or alias.name.split(".")[0], alias)
             else:
@@ -208,7 +211,7 @@ class _Walker:
             module = self.here.module_scope()
             owner = module if name.id in module.names else owner
         if owner is self.scope:
-            yield Occurrence("use", name.id, name, self.certain, self.deferred)
+            yield Occurrence("use", name.id, name, self.certain, self.deferred, self.nested)
 
     def _Name(self, name: ast.Name) -> Iterator[Occurrence]:
         if isinstance(name.ctx, ast.Load):
@@ -238,7 +241,7 @@ class _Walker:
         yield from self.visit(e.value)
         name = e.target.id
         if self.here.function() is self.scope and self.scope.owner(name) is self.scope:
-            yield Occurrence("def", name, e.target, self.certain, self.deferred)
+            yield Occurrence("def", name, e.target, self.certain, self.deferred, self.nested)
         else:
             yield from self.bind(name, e.target)
 
