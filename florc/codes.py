@@ -55,7 +55,8 @@ _TABLE = (
         "assumed member under --strict",
         "A member of a checkpoint set isn't proved: a call that florc doesn't know stands in the "
         "way, so it is taken in to be safe. --strict refuses that.",
-        "Describe the call in an effects file (`--effects FILE`), or leave out --strict.",
+        "Describe the call in an effects file (docs/effects.md; `florc effects --suggest` writes "
+        "entries), or leave out --strict.",
     ),
     Code(
         "FLR006",
@@ -69,8 +70,9 @@ _TABLE = (
         "FLR007",
         "error",
         "bad effects file",
-        "A file given by --effects isn't valid TOML or holds an entry that isn't an effect.",
-        "Mend the entry that the message names; docs/formats.md has the format.",
+        "A file given by --effects, or named by `[tool.florc] effects` in pyproject.toml, is "
+        "missing, isn't valid TOML or holds an entry that isn't an effect.",
+        "Mend the entry that the message names; docs/effects.md has the format.",
     ),
     Code(
         "FLR008",

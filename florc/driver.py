@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +23,11 @@ from florc.analysis.objects import Function, Obj
 from florc.analysis.occurrences import eager_builtins
 from florc.analysis.program import Program, build_program
 from florc.compilation import Compilation, CompileError, Edit, SourceModule
+from florc.effects.configured import configured_effects
 from florc.effects.model import EffectsError, load_effects
 from florc.emit.instrumented import instrumented_loops
 from florc.emit.source_map import NEWLINE
-from florc.frontend.project import Project, SourceError, load_project
+from florc.frontend.project import Project, SourceError, load_project, project_root
 from florc.plan import Diagnostic, LoopPlan, ModulePlan, Plan
 
 PASSES = (
@@ -71,12 +73,17 @@ def compile_project(
 
     `module` is the name given to ``-m``; `source_override` replaces the script's text;
     `reuse_names` is an earlier plan whose loops keep their column names; `effects` are extra
-    effect files.  Raises CompileError for bad input (FLR001, FLR002, FLR007, FLR011).
+    effect files, which win over those that pyproject.toml names.  Raises CompileError for bad
+    input (FLR001, FLR002, FLR007, FLR011).
     """
+    base = (root or project_root(script)).resolve()
     try:
-        model = load_effects(effects)
+        model = load_effects((*configured_effects(base), *effects))
     except EffectsError as error:
-        raise CompileError(Diagnostic("FLR007", "error", str(error), "", 0)) from None
+        shown = os.path.relpath(error.file)
+        raise CompileError(
+            Diagnostic("FLR007", "error", error.message, shown, error.line)
+        ) from None
     try:
         project = load_project(script, root=root, module=module, text=source_override)
     except SourceError as error:

@@ -50,20 +50,22 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # pragma: no cover
-    import tomli as tomllib
+from florc.effects.validate import (
+    EFFECT_LISTS,
+    TYPE_LISTS,
+    EffectsError,
+    TOMLDecodeError,
+    check,
+    parse,
+    toml_problem,
+)
 
-
-class EffectsError(ValueError):
-    """A broken effects file; the message is one line: file, table, what is wrong (FLR007)."""
+__all__ = ["Effect", "Effects", "EffectsError", "LibraryType", "load_effects", "read_effects"]
 
 
 @dataclass(frozen=True)
@@ -209,83 +211,53 @@ class Effects:
         )
 
 
-_LISTS = {"mutates", "keeps", "returns", "draws", "calls", "kills_grads", "advances"}
-_FLAGS = {"trains", "sink", "clock", "reads_grads", "swallows"}
-_STREAMS = {"python", "numpy", "torch", "cuda"}
-_TYPE_LISTS = {"bases", "scalars", "own", "lacks", "holds", "iterable_calls", "iteration_draws"}
-
-
 def _package(name: str) -> str:
     return name.partition(".")[0]
 
 
-def _strings(value: Any, place: str) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (value,)
-    if isinstance(value, list) and all(isinstance(v, str) for v in value):
-        return tuple(value)
-    raise EffectsError(f"{place} must be a string or a list of strings")
+def _strings(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _effect(name: str, table: dict[str, Any], place: str) -> Effect:
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        where = f"{place}: [effects.{name!r}] {key}"
-        if key in _LISTS:
-            values[key] = _strings(value, where)
-        elif key in _FLAGS:
-            if not isinstance(value, bool):
-                raise EffectsError(f"{where} must be true or false")
-            values[key] = value
-        elif key == "type":
-            values[key] = str(value)
-        elif key != "note":
-            raise EffectsError(f"{where} is not a known field")
-    unknown = set(values.get("draws", ())) - _STREAMS
-    if unknown:
-        raise EffectsError(f"{place}: [effects.{name!r}] unknown RNG stream {sorted(unknown)[0]!r}")
-    return Effect(name, **values)
+def _effect(name: str, table: dict[str, Any]) -> Effect:
+    """An entry of a file that was checked."""
+    return Effect(name, **_values(table, EFFECT_LISTS))
 
 
-def _type(name: str, table: dict[str, Any], place: str) -> LibraryType:
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        where = f"{place}: [types.{name!r}] {key}"
-        if key in _TYPE_LISTS:
-            values[key] = _strings(value, where)
-        elif key in ("sink", "immutable", "closed", "closed_base", "entries", "shares"):
-            values[key] = bool(value)
-        elif key == "api":
-            values[key] = frozenset(str(value).split())
-        elif key in ("elements", "parts"):
-            values[key] = str(value)
-        elif key != "note":
-            raise EffectsError(f"{where} is not a known field")
+def _type(name: str, table: dict[str, Any]) -> LibraryType:
+    values = _values(table, TYPE_LISTS)
+    if "api" in values:
+        values["api"] = frozenset(values["api"].split())
     return LibraryType(name, **values)
+
+
+def _values(table: dict[str, Any], lists: tuple[str, ...]) -> dict[str, Any]:
+    return {k: _strings(v) if k in lists else v for k, v in table.items() if k != "note"}
 
 
 def read_effects(files: Iterable[Path]) -> Effects:
     """Merge effect files; a later file wins over an earlier one.
 
-    Raises EffectsError naming file and table for anything that isn't of the documented form.
+    Raises EffectsError naming file, line and entry for anything that isn't of the documented form.
     """
     types: dict[str, LibraryType] = {}
     exact: dict[str, Effect] = {}
     sources = []
     for path in files:
         try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise EffectsError(f"{path}: {error}") from None
+            text = path.read_text(encoding="utf-8")
+            data = parse(text)
+        except OSError as error:
+            raise EffectsError(str(path), 0, f"can't be read: {error.strerror}") from None
+        except (UnicodeDecodeError, TOMLDecodeError) as error:
+            raise EffectsError(str(path), *toml_problem(error)) from None
+        check(path, text, data)
         sources.append(str(path))
-        unknown = set(data) - {"types", "effects"}
-        if unknown:
-            raise EffectsError(f"{path}: unknown table [{sorted(unknown)[0]}]")
         for name, table in data.get("types", {}).items():
-            types[name] = _type(name, table, path.name)
+            types[name] = _type(name, table)
         for names, table in data.get("effects", {}).items():
             for name in names.split():  # one table may describe several calls
-                exact[name] = _effect(name, table, path.name)
+                exact[name] = _effect(name, table)
     patterned = {n: e for n, e in exact.items() if "*" in n and not n.startswith("*.")}
     for name in patterned:
         del exact[name]

@@ -27,6 +27,8 @@ from typing import Any
 
 import florc
 from florc.compilation import Compilation
+from florc.effects.configured import configured_effects
+from florc.effects.validate import EffectsError
 from florc.plan import Plan
 
 LAYOUT = 1
@@ -96,7 +98,7 @@ def fresh_build(
 
     Inputs are the text of every project module, the effects files and florc itself.
     """
-    data = _fresh_data(root, script, module, effects, directory)
+    data = _fresh_data(root, script, module, all_effects(root, effects), directory)
     if data is None:
         return None
     try:
@@ -116,20 +118,35 @@ def is_stale(
     directory: Path | None = None,
 ) -> bool:
     """Whether the files in the build folder aren't those that instrumenting now would write."""
-    if _fresh_data(root, script, module, effects, directory) is None:
+    files = all_effects(root, effects)
+    if files is None or _fresh_data(root, script, module, files, directory) is None:
         return True
     folder = directory or build_dir(root)
     stamp = _read_json(folder / "stamp.json")
-    if stamp is None or stamp.get("key") != _key(root, script, module, effects):
+    if stamp is None or stamp.get("key") != _key(root, script, module, files):
         return True
     outputs = stamp.get("outputs", {})
     return any(_file_hash(folder / name) != digest for name, digest in outputs.items())
 
 
+def all_effects(root: Path, extra: Sequence[Path]) -> Sequence[Path] | None:
+    """The effect files of the project, then `extra`; None if its settings are wrong."""
+    try:
+        return (*configured_effects(root), *extra)
+    except EffectsError:
+        return None  # compiling says what is wrong
+
+
 def _fresh_data(
-    root: Path, script: Path, module: str | None, effects: Sequence[Path], directory: Path | None
+    root: Path,
+    script: Path,
+    module: str | None,
+    effects: Sequence[Path] | None,
+    directory: Path | None,
 ) -> dict[str, Any] | None:
     """The content of the cache file, provided that it is fresh."""
+    if effects is None:
+        return None
     folder = directory or build_dir(root)
     data = _read_json(folder / "cache" / f"{_key(root, script, module, effects)}.json")
     if data is None or data.get("layout") != LAYOUT or data.get("florc") != _fingerprint():
@@ -145,9 +162,9 @@ def _fresh_data(
 
 
 def _key(root: Path, script: Path, module: str | None, effects: Sequence[Path]) -> str:
-    """A short name for one way of instrumenting."""
+    """A short name for one way of instrumenting.  The order of effect files counts."""
     place = os.path.relpath(script.resolve(), root.resolve()).replace(os.sep, "/")
-    parts = [place, module, sorted(str(path.resolve()) for path in effects)]
+    parts = [place, module, [str(path.resolve()) for path in effects]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -224,6 +241,7 @@ def write(
     if directory is None:
         _ignore(root / ".flor")
     plan = build.plan
+    effects = all_effects(root, effects) or effects
     key = _key(root, script, module, effects)
     data = {
         "layout": LAYOUT,
