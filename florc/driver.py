@@ -11,6 +11,7 @@ from florc.analysis.callgraph import Summaries
 from florc.analysis.captures import Captures
 from florc.analysis.cfg import ControlFlowGraph, control_flow_graph
 from florc.analysis.checkpoint_set import CheckpointSet, checkpoint_set
+from florc.analysis.claims import claims
 from florc.analysis.clocks import Clocks, clocks
 from florc.analysis.contexts import swallows
 from florc.analysis.execute import points_to
@@ -28,7 +29,7 @@ from florc.effects.model import EffectsError, load_effects
 from florc.emit.instrumented import instrumented_loops
 from florc.emit.source_map import NEWLINE
 from florc.frontend.project import Project, SourceError, load_project, project_root
-from florc.plan import Diagnostic, LoopPlan, ModulePlan, Plan
+from florc.plan import Claim, Diagnostic, LoopPlan, ModulePlan, Plan
 
 PASSES = (
     "load_project",
@@ -158,7 +159,9 @@ def _plan(analysis: Analysis) -> Plan:
         )
         diagnostics.append(Diagnostic(code, severity, message, project.script.rel, 0))
     modules = tuple(ModulePlan(m.rel, m.name, m.sha256, False) for m in project.modules)
-    return Plan(project.script.rel, modules, loops, logs, tuple(diagnostics))
+    sinks = analysis.summaries.points_to.heap.effects.user_sinks
+    extra = {"sinks": list(sinks)} if sinks else {}  # ours are known to the run time
+    return Plan(project.script.rel, modules, loops, logs, tuple(diagnostics), extra=extra)
 
 
 def _loop_plan(
@@ -199,7 +202,14 @@ def _loop_plan(
         jump_reason=obstacle,
         rng=tuple(sorted({a.name for a in accesses if a.kind == "draw"})),
         shared=result.shared if result else (),
+        claims=_claims(site, analysis) if result is not None and not obstacle else (),
     )
+
+
+def _claims(site: LoopSite, analysis: Analysis) -> tuple[Claim, ...]:
+    head = analysis.graphs[site.function].heads[site.node]
+    live = analysis.live[site.function].before[head]
+    return claims(analysis.program, analysis.summaries, site, live, analysis.sets[site])
 
 
 def _edits(analysis: Analysis, plan: Plan) -> tuple[Edit, ...]:

@@ -48,6 +48,26 @@ class Excluded:
 
 
 @dataclass(frozen=True)
+class Suspect:
+    """A library call that could change a root that the analysis claims to be unchanged."""
+
+    call: str  # qualified name, as an effect entry has it
+    shown: str  # as the source writes it
+    file: str
+    line: int
+    entry: str  # the TOML that would say so; several tables are separated by an empty line
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A root that is live at a loop's head, isn't saved, and so must not change in the body."""
+
+    path: str  # as of Member
+    line: int  # where the loop mentions it first; 0: it doesn't
+    suspects: tuple[Suspect, ...] = ()  # the likeliest first
+
+
+@dataclass(frozen=True)
 class LoopPlan:
     """One instrumented loop.  `name` is its column in `logs`, unique in the project."""
 
@@ -70,6 +90,7 @@ class LoopPlan:
     jump: bool = True  # False: a replay must not jump inside this loop; jump_reason says why
     jump_reason: str = ""
     rng: tuple[str, ...] = ()  # streams drawn in the body: "python" "numpy" "torch" "cuda"
+    claims: tuple[Claim, ...] = ()  # what the record run checks
     shared: tuple[str, ...] = ()  # paths of what isn't saved and may hold what members hold
 
     @property
@@ -164,6 +185,7 @@ class Plan:
                     "shared": tuple(loop.get("shared", ())),
                     "state": tuple(Member(**m) for m in loop["state"]),
                     "excluded": tuple(Excluded(**m) for m in loop["excluded"]),
+                    "claims": tuple(_claim(c) for c in loop.get("claims", ())),
                 }
             )
             for loop in data["loops"]
@@ -200,6 +222,11 @@ class Plan:
             florc=data["florc"],
             extra=data["extra"],
         )
+
+
+def _claim(data: dict[str, Any]) -> Claim:
+    suspects = tuple(Suspect(**s) for s in data["suspects"])
+    return Claim(data["path"], data["line"], suspects)
 
 
 def load(path: Path) -> Plan:

@@ -101,6 +101,10 @@ class Calls(Expressions):
         shown: str,
     ) -> set[Obj]:
         """A method of something without mutable state, such as a string."""
+        if self.recording and name not in _TEXT:
+            given = _given_at(args, kwargs, rest)
+            described = self.effects.by_method_name(name) is not None
+            self.library_call(f"*.{name}", node, shown, described, given)
         known = self.effects.by_method_name(name)
         if known is not None:
             return self.apply(known, set(), args, kwargs, rest, node, shown)
@@ -269,6 +273,9 @@ class Calls(Expressions):
         if name == "builtins.getattr":
             return self._getattr(args, node)
         effect = self.effects.call(name)
+        if self.recording:
+            known = effect is not None or name in self.effects.types
+            self.library_call(name, node, shown, known, _given_at(args, kwargs, rest))
         if effect is not None:
             if name.rpartition(".")[0] in self.effects.types and args:  # list.append(xs, x)
                 return self.apply(effect, args[0], args[1:], kwargs, rest, node, shown)
@@ -296,6 +303,11 @@ class Calls(Expressions):
         types = receiver.cls.libraries() if receiver.cls is not None else [receiver.type]
         if types and all(self.effects.has_no(t, name, derived=bool(receiver.cls)) for t in types):
             return set()  # another object of the points-to set is meant
+        if self.recording:
+            known_by = next((t for t in types if self.effects.method(t, name) is not None), "")
+            given = {"self": {receiver}, **_given_at(args, kwargs, rest)}
+            full = f"{known_by or next((t for t in types if t), '') or '*'}.{name}"
+            self.library_call(full, node, shown, bool(known_by), given)
         for type_name in types:
             effect = self.effects.method(type_name, name)
             if effect is not None:
@@ -721,6 +733,11 @@ class Calls(Expressions):
         if obj.cls.method("__getitem__") is not None:
             return self.method(obj, "__getitem__", [set()], node)
         return None
+
+
+def _given_at(args: list[set[Obj]], kwargs: Keywords, rest: set[Obj]) -> dict[str, set[Obj]]:
+    """What a call is given, by the locations that an effect entry uses."""
+    return {**{str(n): objs for n, objs in enumerate(args)}, **kwargs, "args": rest}
 
 
 def _given(name: str, node: ast.AST, kwargs: Keywords, receiver: set[Obj]) -> bool:

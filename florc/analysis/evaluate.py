@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from florc.analysis.heap import SEQUENCES, Heap, owner_of, unknown
-from florc.analysis.objects import Access, CallEdge, Function, Obj
+from florc.analysis.objects import Access, CallEdge, Function, LibraryCall, Obj
 from florc.analysis.program import Program
 from florc.effects.model import Effects
 from florc.frontend.scopes import Scope
@@ -54,6 +54,7 @@ class State:
         self.recording = False
         self.accesses: dict[Access, None] = {}
         self.edges: dict[CallEdge, None] = {}
+        self.library_calls: dict[tuple[ast.AST, Function, str], LibraryCall] = {}
         self.star_libraries: dict[str, list[str]] = {}
         self.bottom: set[ast.Call] = set()  # calls whose callee had no value in this pass
         # What each unknown call was already given in this pass.
@@ -113,6 +114,16 @@ class State:
         if self.recording:
             at = None if self.heap.repeating else at
             self.edges[CallEdge(self.function, self.statement, callee, at)] = None
+
+    def library_call(
+        self, name: str, node: ast.AST, shown: str, known: bool, given: dict[str, set[Obj]]
+    ) -> None:
+        """Note what a library's function or method is given here (for the last pass)."""
+        call = LibraryCall(self.function, self.statement, node, name, shown, known)
+        call = self.library_calls.setdefault((node, self.function, name), call)
+        for location, objs in given.items():
+            if objs:
+                call.given.setdefault(location, set()).update(objs)
 
     # -- names ----------------------------------------------------------------------------------
     def lookup(self, name: str) -> set[Obj]:

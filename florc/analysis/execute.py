@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from florc.analysis.calls import Calls
 from florc.analysis.evaluate import OPERATORS
 from florc.analysis.heap import Heap
-from florc.analysis.objects import Access, CallEdge, Function, Obj
+from florc.analysis.objects import Access, CallEdge, Function, LibraryCall, Obj
 from florc.analysis.program import Program, resolve_relative
 from florc.effects.model import Effects
 
@@ -24,6 +24,7 @@ class PointsTo:
     edges: tuple[CallEdge, ...]
     functions: tuple[Function, ...]  # that can run
     complete: bool  # False: the fixed point was cut off, nothing may be trusted
+    library_calls: tuple[LibraryCall, ...] = ()
 
 
 class Executor(Calls):
@@ -360,6 +361,10 @@ def _order(access: Access) -> tuple[object, ...]:
     )
 
 
+def _call_order(call: LibraryCall) -> tuple[object, ...]:
+    return call.function.module.rel, _place(call.node), call.name
+
+
 def _load(target: ast.expr) -> ast.expr:
     """The target as an expression that is read."""
     return target
@@ -399,4 +404,5 @@ def points_to(program: Program, effects: Effects) -> PointsTo:
         tuple(sorted(executor.edges, key=lambda e: (*_place(e.statement), repr(e.callee)))),
         tuple(executor.active),
         complete,
+        tuple(sorted(executor.library_calls.values(), key=_call_order)),
     )

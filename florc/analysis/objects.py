@@ -123,3 +123,16 @@ class CallEdge:
     statement: ast.stmt
     callee: Function
     at: ast.AST | None = None  # the call; None: not called by name, perhaps many times
+
+
+@dataclass(eq=False)
+class LibraryCall:
+    """A call of a library's function, class or method that a statement may make."""
+
+    function: Function
+    statement: ast.stmt
+    node: ast.AST
+    name: str  # qualified; "*.method" where the receiver's type isn't known; "" unknown altogether
+    shown: str
+    known: bool  # an effect entry describes it
+    given: dict[str, set[Obj]] = field(default_factory=dict)  # location -> what may be there

@@ -51,7 +51,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,8 @@ class Effects:
     exact: dict[str, Effect]
     patterns: tuple[tuple[str, Effect], ...]
     sources: tuple[str, ...] = ()
+    users: frozenset[str] = frozenset()  # names of calls that the user's own files describe
+    user_sinks: tuple[str, ...] = ()  # types that they declare to be sinks
     _mro: dict[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
     _memo: dict[str, Effect | None] = field(default_factory=dict, compare=False)
     _merged: dict[str, LibraryType] = field(default_factory=dict, compare=False)
@@ -269,4 +271,9 @@ def read_effects(files: Iterable[Path]) -> Effects:
 def load_effects(extra: tuple[Path, ...] = ()) -> Effects:
     """The shipped files and then the user's `extra` ones, parsed once per process."""
     shipped = sorted(Path(__file__).parent.glob("*.toml"))
-    return read_effects([*shipped, *extra])
+    if not extra:
+        return read_effects(shipped)
+    own = read_effects(extra)
+    users = frozenset([*own.exact, *(name for name, _ in own.patterns)])
+    sinks = tuple(sorted(name for name, declared in own.types.items() if declared.sink))
+    return replace(read_effects([*shipped, *extra]), users=users, user_sinks=sinks)

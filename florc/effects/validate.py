@@ -26,7 +26,7 @@ TYPE_FLAGS = ("sink", "immutable", "closed", "closed_base", "entries", "shares")
 TYPE_TEXTS = ("api", "elements", "parts", "note")
 
 _ARGUMENT = r"(self|args|\d+|[A-Za-z_]\w*)"
-_LOCATION = re.compile(rf"{_ARGUMENT}\*?(\?\w+)?")
+_LOCATION = re.compile(rf"{_ARGUMENT}(\*[\w.]*)?(\?\w+)?")
 _KEPT = re.compile(rf"(flat:)?{_ARGUMENT}\*?(\?\w+)?")
 _CALLED = re.compile(rf"{_ARGUMENT}(\.\w+)?\*?(\?\w+)?")
 _RESULT = re.compile(

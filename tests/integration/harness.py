@@ -114,6 +114,12 @@ def runs(cwd: Path) -> list[dict[str, Any]]:
     return list(json.loads(result.out))
 
 
+def promotions(cwd: Path, run: int = 1) -> list[dict[str, Any]]:
+    """What the record-time check found changed against the analysis in a run."""
+    path = cwd / ".flor" / "runs" / str(run) / "check.json"
+    return list(json.loads(path.read_text())["promotions"]) if path.exists() else []
+
+
 def only_ours(err: str) -> list[str]:
     """Lines of `err` that are not one of our own messages."""
     return [line for line in err.splitlines() if not line.startswith("florc:")]

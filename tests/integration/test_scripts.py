@@ -52,6 +52,7 @@ def test_record_is_transparent(case: Case) -> None:
     assert ".flor" not in harness.git(case.scratch / "recorded", "status", "--porcelain")
     (run,) = harness.runs(case.scratch / "recorded")
     assert (run["status"], run["exit_code"]) == ("finished", case.plain.code), run
+    assert not harness.promotions(case.scratch / "recorded"), "a false alarm of the check"
 
 
 def test_what_was_recorded(case: Case) -> None:

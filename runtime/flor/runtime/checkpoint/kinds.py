@@ -50,6 +50,9 @@ OPAQUE_TORCH = (
     "torch.cuda.graphs",
     "torch.profiler",
     "torch.autograd",
+    "torch.amp.autocast_mode",
+    "torch.cuda.amp.autocast_mode",
+    "torch.cpu.amp.autocast_mode",
     "torch.utils.tensorboard",
     "torch.fx",
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from types import CellType, FrameType, FunctionType, MethodType
 from typing import Any, Final
 
@@ -34,10 +34,13 @@ class PathError(ValueError):
     """A path cannot be assigned: its parent is not there."""
 
 
-def resolve(path: str, frame: FrameType) -> Any:
-    """The object at `path` seen from `frame`, or MISSING."""
+def resolve(path: str, frame: FrameType, local: Mapping[str, Any] | None = None) -> Any:
+    """The object at `path` seen from `frame`, or MISSING.
+
+    `local` is what `local_names` gave, if the caller has it: it takes time to make.
+    """
     module, names = _split(path)
-    obj = _first(module, names[0], frame)
+    obj = _first(module, names[0], frame, local)
     position = 1
     while position < len(names) and obj is not MISSING:
         if names[position] == "__closure__" and position + 1 < len(names):
@@ -130,14 +133,39 @@ def _module_dict(module: str, path: str) -> dict[str, Any]:
     return vars(loaded)
 
 
-def _first(module: str | None, name: str, frame: FrameType) -> Any:
+def local_names(frame: FrameType) -> Mapping[str, Any]:
+    """`frame.f_locals`; give it to `forget` when it isn't needed any more."""
+    return frame.f_locals
+
+
+def forget(frame: FrameType, local: Mapping[str, Any]) -> None:
+    """Drop what `local_names` made, lest it keeps alive what the frame's variables held.
+
+    Before Python 3.13 a function's frame keeps that dictionary, with the values of the moment.  If
+    nobody else has it, the variables are taken out of it; they come back when it is asked for.
+    """
+    code = frame.f_code
+    if sys.version_info >= (3, 13) or not code.co_flags & _CO_OPTIMIZED:
+        return
+    if type(local) is dict and sys.getrefcount(local) <= _HELD_BY_FRAME:
+        for name in (*code.co_varnames, *code.co_cellvars, *code.co_freevars):
+            local.pop(name, None)
+
+
+_HELD_BY_FRAME = 4
+"""References to a frame's dictionary: the frame, the caller, `forget`'s argument, the count's."""
+
+
+def _first(module: str | None, name: str, frame: FrameType, local: Mapping[str, Any] | None) -> Any:
     if module is not None:
         loaded = sys.modules.get(module)
         return MISSING if loaded is None else vars(loaded).get(name, MISSING)
+    if local is None:
+        local = frame.f_locals
     if _is_local(frame, name):
-        return frame.f_locals.get(name, MISSING)
-    if name in frame.f_locals:
-        return frame.f_locals[name]
+        return local.get(name, MISSING)
+    if name in local:
+        return local[name]
     found = frame.f_globals.get(name, MISSING)
     return found
 

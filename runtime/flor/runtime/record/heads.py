@@ -14,6 +14,7 @@ from ..checkpoint.capture import capture
 from ..checkpoint.iterators import DrawLog, IteratorProxy
 from ..checkpoint.origins import Origins
 from ..checkpoint.store import CheckpointWriter, Published
+from .check import Check
 
 if TYPE_CHECKING:
     from florc.plan import LoopPlan
@@ -92,6 +93,7 @@ class RecordHeads:
         self.numbering = 0.0  # seconds spent on numbering objects
         self._published = published
         self.writer = CheckpointWriter(folder, run, self._on_published)
+        self.check = Check(session, folder.parent, lambda: self.taken)
 
     def _on_published(self, published: Published) -> None:
         self.budget.persisted(published.persist_s, published.stored)
@@ -116,6 +118,7 @@ class RecordHeads:
             if state.index == state.base:
                 self.begins(loop, frame)
             now = time.perf_counter()
+            self.check.head(loop, frame, now)
             due = self.budget.due(state.depth, now)
             if due and (state.index > state.base or not state.depth) and not self.writer.busy:
                 self._take(loop, frame, now, exhausted=False)
@@ -144,6 +147,8 @@ class RecordHeads:
         try:
             state = loop.state
             now = time.perf_counter()
+            if state.index > state.base:
+                self.check.head(loop, frame, now, last=not state.depth)
             if state.depth or state.index == state.base:
                 return
             cheap = self.last_cost <= self.epsilon * (now - self.begun)
@@ -167,11 +172,16 @@ class RecordHeads:
             return
         if plan is None or not plan.jump or state.origins is None:
             return
-        roots = {member.path: paths.resolve(member.path, frame) for member in plan.state}
-        anchors = {path: paths.resolve(path, frame) for path in anchor_paths(plan)}
-        snapshot = capture(
-            roots, skip_grads=plan.dead_grads, anchors=anchors, origins=state.origins
-        )
+        plan = self.check.plan(state.name, plan)
+        local = paths.local_names(frame)
+        try:
+            roots = {m.path: paths.resolve(m.path, frame, local) for m in plan.state}
+            anchors = {path: paths.resolve(path, frame, local) for path in anchor_paths(plan)}
+            snapshot = capture(
+                roots, skip_grads=plan.dead_grads, anchors=anchors, origins=state.origins
+            )
+        finally:
+            paths.forget(frame, local)
         it = getattr(loop, "it", None)
         if isinstance(it, Watched):
             snapshot.meta[ITERATOR] = it.draws.state()
@@ -199,6 +209,7 @@ class RecordHeads:
 
     def close(self, timeout: float) -> None:
         """Wait for what was submitted."""
+        self.check.close()
         self.writer.close(timeout)
         if self.writer.error is not None:
             self.session.note(f"checkpoints: {self.writer.error}")

@@ -41,6 +41,7 @@ class Stop:
     index: int
     base: int
     file: Path
+    lacks: tuple[str, ...] = ()  # what the run found to belong in only later
 
 
 class ReplayHeads:
@@ -60,6 +61,7 @@ class ReplayHeads:
         finish: Callable[[str], NoReturn],
         restart: Callable[[str, Path | None], NoReturn],
         on_jump: Callable[[], None],
+        promoted: frozenset[tuple[str, str]] = frozenset(),
     ) -> None:
         self.session = session
         self.sink = sink
@@ -72,6 +74,7 @@ class ReplayHeads:
         self.finish = finish
         self.restart = restart
         self.on_jump = on_jump
+        self.promoted = promoted  # (loop, path)
         self.jumped: list[Position] = []
         self.ended = False  # the script is over: what is closed now was left by its end
         self._left: list[LoopState] = []  # loops left by an exception that was still on its way
@@ -199,9 +202,17 @@ class ReplayHeads:
                 continue
             if target is not None and stop.index > target:
                 continue
-            if stop.file.name not in self.banned and (best is None or stop.index > best.index):
+            if stop.lacks:
+                self._say_lacking(stop)
+            elif stop.file.name not in self.banned and (best is None or stop.index > best.index):
                 best = stop
         return best
+
+    def _say_lacking(self, stop: Stop) -> None:
+        names = ", ".join(stop.lacks)
+        self.session.note(
+            f"earlier checkpoints are not used: {names} was found changed while recording"
+        )
 
     def _jump(self, stop: Stop, loop: Loop, frame: FrameType, outer: Position) -> bool | None:
         """Go to `stop`: True if the loop is over there, False if not, None if it can't be used.
@@ -214,7 +225,7 @@ class ReplayHeads:
         except CheckpointCorrupt as error:
             self._ban(stop, str(error))
             return None
-        why = self._unusable(snapshot, loop)
+        why = self._unusable(snapshot, loop, first=not outer and not stop.index)
         if why:
             self._ban(stop, why)
             return None
@@ -281,12 +292,16 @@ class ReplayHeads:
             raise RestoreImpossible(state.name, "its iterator has more items than recorded")
         return False
 
-    def _unusable(self, snapshot: Snapshot, loop: Loop) -> str:
-        """Why today's loop can't start from `snapshot`, or ""."""
+    def _unusable(self, snapshot: Snapshot, loop: Loop, first: bool) -> str:
+        """Why today's loop can't start from `snapshot`, or "".
+
+        At the very `first` head what was promoted later is as the script has made it.
+        """
         plan = loop.state.plan
         assert plan is not None
         for member in plan.state:
-            if member.path not in snapshot.roots:
+            promoted = first and (plan.name, member.path) in self.promoted
+            if member.path not in snapshot.roots and not promoted:
                 return f"{member.path} was not needed then, but is now"
         for path, why in snapshot.missing:
             return f"{path} was not saved ({why})"

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import FlorError
 from ..record.build import get_build
+from ..record.command import run_folder
+from ..record.promotions import Report, lacking
 from ..record.target import Target, from_script
 from ..store import Store
 
@@ -226,8 +228,10 @@ def _estimate(store: Store, run: Run, one: RunDemand, jumps: bool) -> Estimate:
                 (iteration.position[0][1], iteration.time)
             )
     stops: dict[str, list[int]] = {}
+    promotions = Report.read(run_folder(store.root, run.run)).promotions if jumps else []
     for checkpoint in store.checkpoints(run.run) if jumps else ():
-        if len(checkpoint.position) == 1:
+        place, file = checkpoint.position, checkpoint.file
+        if len(place) == 1 and not lacking(promotions, checkpoint.loop, place, file):
             stops.setdefault(checkpoint.loop, []).append(checkpoint.position[0][1])
     wanted: dict[str, set[int]] = {}
     for position in one.positions:

@@ -20,6 +20,7 @@ from ..places import relative
 from ..record import execute, hook, tracebacks, tree
 from ..record.build import get_build
 from ..record.command import exit_code, run_folder
+from ..record.promotions import Report, extended_plan, lacking
 from ..record.target import Target, from_module, from_script
 from ..session import Session
 from ..store import RunWriter, Store
@@ -50,7 +51,8 @@ class Worker:
         self.unlike = False  # the script ended in a way that the recorded run did not
         self.target = self._target()
         self.build = self._build()
-        plan = self.build.plan
+        self.promotions = Report.read(run_folder(self.root, job.run)).promotions
+        plan = extended_plan(self.build.plan, self.promotions)
         with Store.open(self.root) as store:
             recorded = store.recorded(job.run)
             self.args = dict(store.run(job.run).args)
@@ -83,6 +85,7 @@ class Worker:
             finish=self.finish,
             restart=self.restart,
             on_jump=self.jumped,
+            promoted=frozenset((p.loop, p.path) for p in self.promotions),
         )
         self.session.heads = self.heads
 
@@ -105,7 +108,9 @@ class Worker:
             loop, index, passed = checkpoint.coordinates[-1]
             base = index - int(passed)
             place = (checkpoint.position[:-1], loop)
-            stops.setdefault(place, []).append(Stop(index, base, folder / checkpoint.file))
+            missing = lacking(self.promotions, loop, checkpoint.position, checkpoint.file)
+            stop = Stop(index, base, folder / checkpoint.file, tuple(missing))
+            stops.setdefault(place, []).append(stop)
         return stops
 
     # -- running -------------------------------------------------------------------------------

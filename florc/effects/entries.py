@@ -1,0 +1,57 @@
+"""Effect entries as text: what `florc effects` prints and what a warning proposes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from florc.effects.model import Effect
+
+_LISTS = ("mutates", "keeps", "returns", "draws", "calls", "advances", "kills_grads")
+_TEXTS = ("type",)
+_FLAGS = ("trains", "reads_grads", "sink", "swallows", "clock")
+
+
+def render(effect: Effect) -> str:
+    """An effect as a TOML table that says the same; no newline at the end."""
+    lines = [f"[effects.{json.dumps(effect.name)}]"]
+    for name in _LISTS:
+        values = getattr(effect, name)
+        if not values or (name == "returns" and values == ("new",)):
+            continue
+        single = name == "returns" and len(values) == 1
+        lines.append(f"{name} = {json.dumps(values[0] if single else list(values))}")
+    lines += [f'{name} = "{getattr(effect, name)}"' for name in _TEXTS if getattr(effect, name)]
+    lines += [f"{name} = true" for name in _FLAGS if getattr(effect, name)]
+    if len(lines) == 1:
+        lines.append('returns = "new"')
+    return "\n".join(lines)
+
+
+def one_line(entry: str) -> str:
+    """Tables of `render` without line breaks, for messages."""
+    return " ".join(entry.split())
+
+
+def mutating(effect: Effect | None, name: str, location: str) -> Effect:
+    """The entry of call `name` with `location` among what it changes."""
+    effect = replace(effect or Effect(name), name=name)
+    others = tuple(m for m in effect.mutates if m.rstrip("*") != location.rstrip("*"))
+    return replace(effect, mutates=(*others, location))
+
+
+def keeping(effect: Effect | None, name: str, location: str) -> Effect:
+    """The entry of call `name` with `location` among what the object that it makes holds."""
+    effect = replace(effect or Effect(name), name=name)
+    return replace(effect, keeps=tuple(dict.fromkeys((*effect.keeps, location))))
+
+
+def sharing(effect: Effect | None, name: str, location: str) -> Effect:
+    """The entry of call `name` whose result shares memory with `location`."""
+    return replace(effect or Effect(name), name=name, returns=(location.rstrip("*"),))
+
+
+def unknown(name: str, locations: tuple[str, ...]) -> Effect:
+    """An entry that says of an undescribed call what is assumed of it anyway."""
+    bare = tuple(location for location in locations)
+    return Effect(name, mutates=tuple(f"{b}*" for b in bare), keeps=bare)
