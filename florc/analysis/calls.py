@@ -40,10 +40,10 @@ class Calls(Expressions):
                     rest |= self.heap.elements(obj)
             else:
                 kwargs[keyword.arg] = objs
-        shown = ast.unparse(node.func)
-        shown = shown if len(shown) <= 40 else "…" + shown[-39:]
+        shown = self._shown(node.func)
         if not callee:
-            self.bottom.add(node)
+            harmless = isinstance(node.func, ast.Attribute) and node.func.attr in _TEXT
+            self.bottom.setdefault(self.statement, {})[node] = harmless
             if node not in self.unresolved:
                 return set()
             if isinstance(node.func, ast.Attribute):
@@ -51,6 +51,13 @@ class Calls(Expressions):
                 return self._scalar_method(node, node.func.attr, args, kwargs, rest, shown)
             return self.unknown_call(set(), args, kwargs, rest, node, shown)
         return self.invoke(callee, args, kwargs, rest, node, shown)
+
+    def _shown(self, func: ast.expr) -> str:
+        """Source text of a callee, for reports."""
+        if func not in self._texts:
+            shown = ast.unparse(func)
+            self._texts[func] = shown if len(shown) <= 40 else "…" + shown[-39:]
+        return self._texts[func]
 
     def _callee(self, func: ast.expr) -> set[Obj]:
         if not isinstance(func, ast.Attribute):
@@ -70,7 +77,7 @@ class Calls(Expressions):
         objs = self._attribute_of(obj, name, node)
         if obj.kind != "alloc":
             return objs
-        held = self.heap.contents.get(obj, set()) - self.heap.field(obj, name)
+        held = self.heap.contents_of(obj) - self.heap.field(obj, name)
         if not held & objs:
             return objs
         if obj.cls is not None and (self.heap.field(obj, name) or obj.cls.method(name)):
@@ -195,10 +202,9 @@ class Calls(Expressions):
         if function.generator:
             if function not in self.active:
                 self.active[function] = None
-                heap.changed = True
             return {heap.alloc(node, function=function, where=self.function)}
         self.edge(function, node)
-        return set(heap.returns.get(function, ()))
+        return set(heap.returned(function))
 
     def _construct(
         self,
@@ -341,7 +347,7 @@ class Calls(Expressions):
                 method = held.cls.method("forward") or held.cls.method("__call__")
                 if method is not None:
                     self._project(method, [{held}], {}, given, node)
-        for held in set(self.heap.contents.get(receiver, ())):
+        for held in set(self.heap.contents_of(receiver)):
             if held.kind in ("function", "bound"):
                 self._call_back(held, given | {receiver}, node)
 
@@ -358,7 +364,7 @@ class Calls(Expressions):
             method = obj.cls.method("__call__") or obj.cls.method("forward")
             if method is not None:
                 given = set().union(rest, *args, *kwargs.values())
-                for held in set(self.heap.contents.get(obj, ())):
+                for held in set(self.heap.contents_of(obj)):
                     if held.kind in ("function", "bound"):  # hooks
                         self._call_back(held, given | {obj}, node)
                 return self._project(method, [{obj}, *args], kwargs, rest, node)
@@ -384,10 +390,7 @@ class Calls(Expressions):
     ) -> set[Obj]:
         """A call nothing is known of: all that it can reach may be mutated, and be its result."""
         given = set().union(receiver, rest, *args, *kwargs.values())
-        before = self.handed.setdefault((node, self.function), set())
-        if not given <= before:
-            self._hand_over(given, node, shown)
-            before |= given
+        self._hand_over(given, node, shown)
         kept = {o for o in given if o.kind in ("alloc", "part")}
         # What a lump of unknown make returns counts as a part of it.
         made = {o for o in receiver if unknown(o) or o.kind == "part"}
@@ -399,22 +402,26 @@ class Calls(Expressions):
 
     def _hand_over(self, given: set[Obj], node: ast.AST, shown: str) -> None:
         """Objects given to a call that may do anything: mutate them, call what it can reach."""
-        self.mutate(given, f"unknown call {shown}() may mutate it", deep=True, certainty="assumed")
-        reached = self.heap.reach(given)
+        before, reached = self.handed.setdefault(node, (set(), set()))
+        new = given - before
+        if not new:
+            return
+        before |= new
+        self.mutate(new, f"unknown call {shown}() may mutate it", deep=True, certainty="assumed")
+        reached |= self.heap.reach(new, seen=reached)
         for obj in list(reached):
             plain = obj.kind == "function" and obj.function is not None
             if obj.kind == "bound" or (plain and obj.function.cls is None):  # type: ignore[union-attr]
-                self._call_back(obj, given, node)  # a class's functions need an instance
+                self._call_back(obj, before, node)  # a class's functions need an instance
             elif obj.kind == "class" and obj.cls is not None:
                 with self.heap.often():
-                    made = self._construct(obj.cls, [], {}, given, node, shown)
-                given = given | made
-        for obj in given:
+                    before |= self._construct(obj.cls, [], {}, before, node, shown)
+        for obj in list(before):
             if obj.kind == "alloc" and obj.cls is not None:
                 for cls in obj.cls.mro():
                     for method in cls.methods.values():
                         if not method.node.name.startswith("__"):  # type: ignore[union-attr]
-                            self._project(method, [{obj}], {}, given, node)
+                            self._project(method, [{obj}], {}, before, node)
 
     def _uniform(self, obj: Obj) -> bool:
         """Whether all that an object holds is of its own type, as what was loaded from a file."""
@@ -434,7 +441,7 @@ class Calls(Expressions):
                 for name in scope.names:
                     found |= self.heap.variable(scope, name)
             else:
-                names = set(self.heap.fields.get(obj, {}))
+                names = set(self.heap.fields_of(obj))
                 names |= {m for c in obj.cls.mro() for m in c.methods} if obj.cls else set()
                 for name in sorted(names):
                     found |= self._attribute_of(obj, name, node)
@@ -630,7 +637,7 @@ class Calls(Expressions):
 
     def _element(self, obj: Obj, node: ast.AST) -> set[Obj]:
         if obj.kind == "alloc" and obj.function is not None and obj.function.generator:
-            return set(self.heap.yields.get(obj.function, ()))
+            return set(self.heap.yielded(obj.function))
         declared = self.effects.type(obj.type)
         if obj.type in LAZY or declared.iterable_calls or declared.iteration_draws:
             return self.iterate({obj}, node)
@@ -695,14 +702,14 @@ class Calls(Expressions):
         if obj.function is not None and obj.function.generator:
             self.edge(obj.function)
             self.record("advance", obj, reason="the loop advances it")
-            return set(heap.yields.get(obj.function, ()))
+            return set(heap.yielded(obj.function))
         if obj.cls is not None:
             found = self._iterate_instance(obj, node)
             if found is not None:
                 return found
         if obj.type in LAZY:
             self.record("advance", obj, reason="the loop advances it")
-            held = set(heap.contents.get(obj, ()))
+            held = set(heap.contents_of(obj))
             pieces = self.iterate(held, node)
             if obj.type in ("builtins.enumerate", "builtins.zip"):
                 made = heap.alloc(node, "builtins.tuple", where=self.function, tag=obj.label)
@@ -729,7 +736,7 @@ class Calls(Expressions):
                     found |= self.method(obj, "__next__", [], node)
                 else:
                     found |= self._iterate_one(result, node)
-            return found | self.heap.contents.get(obj, set())
+            return found | self.heap.contents_of(obj)
         if obj.cls.method("__getitem__") is not None:
             return self.method(obj, "__getitem__", [set()], node)
         return None

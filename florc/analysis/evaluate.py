@@ -56,10 +56,12 @@ class State:
         self.edges: dict[CallEdge, None] = {}
         self.library_calls: dict[tuple[ast.AST, Function, str], LibraryCall] = {}
         self.star_libraries: dict[str, list[str]] = {}
-        self.bottom: set[ast.Call] = set()  # calls whose callee had no value in this pass
-        # What each unknown call was already given in this pass.
-        self.handed: dict[tuple[ast.AST, Function], set[Obj]] = {}
-        self.unresolved: set[ast.Call] = set()  # calls whose callee never gets one
+        # Calls whose callee had no value, by the statement that was executed.
+        self.bottom: dict[ast.stmt, dict[ast.Call, bool]] = {}
+        # What each unknown call of the statement was given already, and what that reaches.
+        self.handed: dict[ast.AST, tuple[set[Obj], set[Obj]]] = {}
+        self._texts: dict[ast.expr, str] = {}
+        self.unresolved: set[ast.Call] = set()  # calls whose callee never gets a value
         # What iterating gave so far, and what the present iteration has visited.
         self.iterated: dict[tuple[Obj, ast.AST], set[Obj]] = {}
         self.iterating: set[Obj] = set()
@@ -110,7 +112,6 @@ class State:
         """The current statement may call `callee`, by the expression `at`."""
         if callee not in self.active:
             self.active[callee] = None
-            self.heap.changed = True
         if self.recording:
             at = None if self.heap.repeating else at
             self.edges[CallEdge(self.function, self.statement, callee, at)] = None
@@ -257,15 +258,15 @@ class Expressions(State):
                 kept = heap.field(heap.klass(base), name)  # its own methods are bound above
                 found |= {o for o in kept if o.function is None or o.function.cls is not base}
             if found:
-                return found | heap.contents.get(obj, set())
+                return found | heap.contents_of(obj)
             if obj.cls.method("__getattr__") is not None:
                 found |= self.method(obj, "__getattr__", [set()], node)
             libraries = obj.cls.libraries()
             if any(name in self.effects.type(t).own for t in libraries):
-                return found | heap.parts(obj) | heap.contents.get(obj, set())
+                return found | heap.parts(obj) | heap.contents_of(obj)
             if not all(self.effects.has_no(t, name, derived=True) for t in libraries):
                 found.add(heap.library_bound(obj, name))
-            return found | heap.contents.get(obj, set())
+            return found | heap.contents_of(obj)
         declared = self.effects.type(obj.type)
         if {name, "*"} & set(declared.scalars):
             return found
@@ -276,7 +277,7 @@ class Expressions(State):
         found.add(heap.library_bound(obj, name))
         if declared.holds and name not in declared.holds:
             return found
-        return found | heap.contents.get(obj, set())  # a wrapper's .module is what it was given
+        return found | heap.contents_of(obj)  # a wrapper's .module is what it was given
 
     def touch(self, place: ast.expr, reason: str) -> None:
         """Something without a known object may be mutated: what holds it counts as mutated."""
@@ -336,13 +337,14 @@ class Expressions(State):
 
     def index(self, obj: Obj, key: ast.expr) -> set[Obj]:
         """What `obj[key]` may give."""
+        self.heap.read.add(obj)
         if isinstance(key, ast.Constant) and isinstance(key.value, str):
             entry = self.heap.entry(obj, f"[{key.value!r}]")
             if entry is not None:
-                return {entry} | self.heap.contents.get(obj, set())
+                return {entry} | self.heap.contents_of(obj)
         if isinstance(key, ast.Constant) and f"[{key.value!r}]" in obj.indices:
             found = set(self.heap.field(obj, f"[{key.value!r}]"))
-            return found | self.heap.contents.get(obj, set())
+            return found | self.heap.contents_of(obj)
         return self.heap.elements(obj)
 
     def _on_Lambda(self, node: ast.Lambda) -> set[Obj]:
@@ -364,8 +366,7 @@ class Expressions(State):
                 self.heap.add_variable(function.scope, arg.arg, objs)
                 mutable = {o for o in objs if o.kind == "alloc"}
                 if mutable:  # it outlives calls: who mutates it changes the next call
-                    known = self.heap.defaults.setdefault(function, {}).setdefault(kept, set())
-                    self.heap._grow(known, mutable)
+                    self.heap.add_defaults(function, kept, mutable)
 
     def _on_FormattedValue(self, node: ast.FormattedValue) -> set[Obj]:
         for obj in self.value_of(self.evaluate(node.value)):
@@ -524,10 +525,10 @@ class Expressions(State):
 
     def _on_Yield(self, node: ast.Yield) -> set[Obj]:
         objs = self.value_of(self.evaluate(node.value))
-        self.heap._grow(self.heap.yields.setdefault(self.function, set()), objs)
+        self.heap.add_yielded(self.function, objs)
         return set()
 
     def _on_YieldFrom(self, node: ast.YieldFrom) -> set[Obj]:
         objs = self.iterate(self.value_of(self.evaluate(node.value)), node)
-        self.heap._grow(self.heap.yields.setdefault(self.function, set()), objs)
+        self.heap.add_yielded(self.function, objs)
         return set()

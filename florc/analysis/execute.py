@@ -12,7 +12,14 @@ from florc.analysis.objects import Access, CallEdge, Function, LibraryCall, Obj
 from florc.analysis.program import Program, resolve_relative
 from florc.effects.model import Effects
 
-MAX_PASSES = 40
+MAX_STEPS = 200
+"""Executions of a statement, on average, before the analysis gives up."""
+MAX_WORK = 40_000_000
+"""Objects that searches of the heap look at before the analysis gives up."""
+_COMPOUND = (
+    *(ast.For, ast.AsyncFor, ast.While, ast.If, ast.With, ast.AsyncWith, ast.Try, ast.Match),
+    *(ast.ClassDef, *((ast.TryStar,) if hasattr(ast, "TryStar") else ())),
+)
 
 
 @dataclass(frozen=True)
@@ -30,39 +37,63 @@ class PointsTo:
 class Executor(Calls):
     """Executes statements; the result is monotone, so repetition reaches a fixed point."""
 
+    def __init__(self, program: Program, effects: Effects) -> None:
+        super().__init__(program, effects)
+        self.owner: dict[ast.stmt, Function] = {}  # of the statements executed so far
+        self.steps = 0
+        self._lambdas: dict[Function, ast.stmt] = {}
+        self._statements = {
+            getattr(ast, name[4:]): getattr(self, name)
+            for name in dir(self)
+            if name.startswith("_do_") and hasattr(ast, name[4:])
+        }
+
     def run(self, function: Function) -> None:
-        """Execute one function's body."""
+        """Execute those statements of a function's body that are new or stale."""
         self.function, self.scope = function, function.scope
         if isinstance(function.node, ast.Lambda):
-            self.statement = ast.Expr(function.node.body)
-            ast.copy_location(self.statement, function.node.body)
-            self.statement = self._lambda_statement(function)
-            self.heap._grow(
-                self.heap.returns.setdefault(function, set()), self.evaluate(function.node.body)
-            )
+            self._step(self._lambda_statement(function))
         else:
             self.block(function.node.body)
 
     def _lambda_statement(self, function: Function) -> ast.stmt:
-        key = ("lambda-statement", function)
-        if key not in self._statements:
-            statement = ast.Expr(function.node.body)  # type: ignore[arg-type]
-            self._statements[key] = ast.copy_location(statement, function.node)
-        return self._statements[key]
-
-    _statements: dict[object, ast.stmt] = {}
+        """A lambda's body as a statement."""
+        if function not in self._lambdas:
+            statement = ast.Return(function.node.body)  # type: ignore[arg-type]
+            self._lambdas[function] = ast.copy_location(statement, function.node)
+        return self._lambdas[function]
 
     def block(self, body: list[ast.stmt]) -> None:
-        """Execute statements in order."""
+        """Execute statements in order: the headers of compound ones, then their blocks."""
         for statement in body:
-            self.statement = statement
-            handler = getattr(self, f"_do_{type(statement).__name__}", None)
-            if handler is not None:
-                handler(statement)
-            else:
-                for child in ast.iter_child_nodes(statement):
-                    if isinstance(child, ast.expr):
-                        self.evaluate(child)
+            self._step(statement)
+            outer = self.scope
+            if isinstance(statement, ast.ClassDef):
+                self.scope = self.program.classes[statement].scope
+            elif isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                continue
+            for inner in _blocks(statement):
+                self.block(inner)
+            self.scope = outer
+
+    def _step(self, statement: ast.stmt) -> None:
+        """Execute one statement (of a compound one: the header) unless it can bring nothing new."""
+        if statement in self.owner and statement not in self.heap.stale and not self.recording:
+            return
+        self.owner[statement] = self.function
+        self.statement = statement
+        self.steps += 1
+        self.heap.begin(statement)
+        self.bottom.pop(statement, None)
+        self.handed.clear()
+        handler = self._statements.get(type(statement))
+        if handler is not None:
+            handler(statement)
+        else:
+            for child in ast.iter_child_nodes(statement):
+                if isinstance(child, ast.expr):
+                    self.evaluate(child)
+        self.heap.end(statement)
 
     # -- bindings -------------------------------------------------------------------------------
     def assign(self, target: ast.expr, objs: set[Obj]) -> None:
@@ -83,8 +114,9 @@ class Executor(Calls):
                 pieces: set[Obj] = set()
                 for obj in list(objs):
                     key = f"[{index}]"
+                    self.heap.read.add(obj)
                     if not starred and key in obj.indices:
-                        pieces |= self.heap.field(obj, key) | self.heap.contents.get(obj, set())
+                        pieces |= self.heap.field(obj, key) | self.heap.contents_of(obj)
                     else:
                         pieces |= self.heap.elements(obj)
                 self.assign(element, pieces)
@@ -184,25 +216,18 @@ class Executor(Calls):
 
     def _do_Return(self, node: ast.Return) -> None:
         objs = self._stored(node.value)
-        self.heap._grow(self.heap.returns.setdefault(self.function, set()), objs)
+        self.heap.add_returned(self.function, objs)
 
     def _do_For(self, node: ast.For | ast.AsyncFor) -> None:
         iterable = self.value_of(self.evaluate(node.iter))
         self.assign(node.target, self.iterate(iterable, node))
-        self.block(node.body)
-        self.block(node.orelse)
 
     _do_AsyncFor = _do_For
 
-    def _do_While(self, node: ast.While) -> None:
+    def _do_While(self, node: ast.While | ast.If) -> None:
         self.evaluate(node.test)
-        self.block(node.body)
-        self.block(node.orelse)
 
-    def _do_If(self, node: ast.If) -> None:
-        self.evaluate(node.test)
-        self.block(node.body)
-        self.block(node.orelse)
+    _do_If = _do_While
 
     def _do_With(self, node: ast.With | ast.AsyncWith) -> None:
         for item in node.items:
@@ -211,7 +236,7 @@ class Executor(Calls):
             for obj in list(objs):
                 if obj.kind == "alloc" and obj.function is not None and obj.function.generator:
                     self.edge(obj.function)  # @contextmanager
-                    entered |= self.heap.yields.get(obj.function, set())
+                    entered |= self.heap.yielded(obj.function)
                 elif obj.cls is not None:
                     entered |= self.method(obj, "__enter__", [], node)
                     self.method(obj, "__exit__", [set(), set(), set()], node)
@@ -220,19 +245,14 @@ class Executor(Calls):
                     entered |= self.heap.elements(obj)
             if item.optional_vars is not None:
                 self.assign(item.optional_vars, entered)
-        self.block(node.body)
 
     _do_AsyncWith = _do_With
 
     def _do_Try(self, node: ast.Try) -> None:
-        self.block(node.body)
         for handler in node.handlers:
             self.evaluate(handler.type)
             if handler.name:
                 self._bind(handler.name, set())
-            self.block(handler.body)
-        self.block(node.orelse)
-        self.block(node.finalbody)
 
     _do_TryStar = _do_Try
 
@@ -247,7 +267,6 @@ class Executor(Calls):
                 if isinstance(pattern, ast.MatchValue):
                     self.evaluate(pattern.value)
             self.evaluate(case.guard)
-            self.block(case.body)
 
     def _do_Delete(self, node: ast.Delete) -> None:
         for target in node.targets:
@@ -280,17 +299,14 @@ class Executor(Calls):
                 if obj.kind == "class" and obj.cls is not None and obj.cls is not cls:
                     if obj.cls not in cls.bases:
                         cls.bases.append(obj.cls)
-                        self.heap.changed = True
+                        self.heap.stale |= self.owner.keys()  # anything may look it up
                 elif obj.kind == "library" and obj.name not in cls.library_bases:
                     if obj.name != "builtins.object":
                         cls.library_bases.append(obj.name)
-                        self.heap.changed = True
+                        self.heap.stale |= self.owner.keys()
         for decorator in node.decorator_list:
             self.evaluate(decorator)
         self._bind(node.name, {self.heap.klass(cls)})
-        outer, self.scope = self.scope, cls.scope
-        self.block(node.body)
-        self.scope = outer
 
     # -- imports --------------------------------------------------------------------------------
     def _import_module(self, name: str) -> Obj:
@@ -332,6 +348,7 @@ class Executor(Calls):
             libraries = self.star_libraries.setdefault(self.scope.module, [])
             if module.name not in libraries:
                 libraries.append(module.name)
+                self.heap.stale |= self.owner.keys()
         elif module.module is not None:
             source = self.program.module_scope(module.module)
             for name in source.names:
@@ -370,32 +387,28 @@ def _load(target: ast.expr) -> ast.expr:
     return target
 
 
+def _blocks(statement: ast.stmt) -> list[list[ast.stmt]]:
+    """Blocks of a compound statement, in order."""
+    if not isinstance(statement, _COMPOUND):
+        return []
+    found = [getattr(statement, "body", [])]
+    found += [part.body for name in ("handlers", "cases") for part in getattr(statement, name, [])]
+    return found + [getattr(statement, name, []) for name in ("orelse", "finalbody")]
+
+
 def points_to(program: Program, effects: Effects) -> PointsTo:
     """Solve the heap for all code that the script can reach.
 
-    Repeats abstract execution of every reached function until nothing grows, then once more to
-    record effects.  `complete` is False if MAX_PASSES did not suffice.
+    Executes statements abstractly until nothing that any of them has looked up grows, then all of
+    them once more to record effects.  `complete` is False if the work was cut off.
     """
     executor = Executor(program, effects)
-    executor._statements = {}
     start = program.bodies[program.project.script.name]
     executor.active[start] = None
-    complete = False
-    for _ in range(MAX_PASSES):
-        executor.heap.changed = False
-        executor.bottom.clear()
-        executor.handed.clear()
-        for function in list(executor.active):
-            executor.run(function)
-        if not executor.heap.changed:
-            # A callee that has no value now is a method of a number or a string, or comes from
-            # outside; only now may that be assumed, else passing emptiness would look unknown.
-            complete = executor.bottom <= executor.unresolved
-            executor.unresolved |= executor.bottom
-            if complete:
-                break
+    complete = _settle(executor)
+    while complete and _assume(executor):
+        complete = _settle(executor)
     executor.recording = True
-    executor.handed.clear()
     for function in list(executor.active):
         executor.run(function)
     return PointsTo(
@@ -406,3 +419,51 @@ def points_to(program: Program, effects: Effects) -> PointsTo:
         complete,
         tuple(sorted(executor.library_calls.values(), key=_call_order)),
     )
+
+
+def _settle(executor: Executor) -> bool:
+    """Execute until no statement is stale; False if that takes too long."""
+    heap, entered = executor.heap, 0
+    while True:
+        functions = list(executor.active)
+        new = functions[entered:]
+        entered = len(functions)
+        waiting = {executor.owner[s] for s in heap.stale}
+        todo = [f for f in functions if f in waiting or f in new] if waiting else new
+        if not todo:
+            return True
+        for function in todo:
+            executor.run(function)
+        size = len(executor.owner)
+        if executor.steps > MAX_STEPS * size or heap.work > MAX_WORK:
+            return False
+
+
+def _assume(executor: Executor) -> bool:
+    """Take calls whose callee has no value for calls of something from outside; False: no more.
+
+    Only now may that be assumed: emptiness that would have passed looks the same.  Methods of numbers and
+    strings first, and then the calls of one statement at a time, for their results may be what
+    the callees of others come from.
+    """
+    functions = {function: number for number, function in enumerate(executor.active)}
+    waiting = [
+        (functions[executor.owner[s]], s.lineno, s)
+        for s, calls in executor.bottom.items()
+        if not calls.keys() <= executor.unresolved
+    ]
+    if not waiting:
+        return False
+    harmless = [
+        (s, call)
+        for _, _, s in waiting
+        for call, known in executor.bottom[s].items()
+        if known and call not in executor.unresolved
+    ]
+    if not harmless:
+        first = min(waiting, key=lambda item: item[:2])[2]
+        harmless = [(first, call) for call in executor.bottom[first]]
+    for statement, call in harmless:
+        executor.unresolved.add(call)
+        executor.heap.stale.add(statement)
+    return True

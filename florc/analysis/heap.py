@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 
 from florc.analysis.objects import Class, Function, Obj
@@ -41,8 +42,17 @@ def unknown(obj: Obj) -> bool:
     return obj.kind == "alloc" and not obj.type and obj.cls is None and obj.function is None
 
 
+Key = Obj | Function | tuple[Scope, str]
+"""What a statement may depend on: an object's fields and contents, a function's results, a
+variable."""
+
+
 class Heap:
-    """Mutable while the fixed point is sought; `changed` tells whether a pass added anything."""
+    """Mutable while the fixed point is sought.
+
+    Whatever a statement looks up is noted as read by it; when it grows, the statement has to be
+    executed again (`stale`).
+    """
 
     def __init__(self, program: Program, effects: Effects) -> None:
         self.program = program
@@ -53,7 +63,11 @@ class Heap:
         self.returns: dict[Function, set[Obj]] = {}
         self.yields: dict[Function, set[Obj]] = {}
         self.defaults: dict[Function, dict[str, set[Obj]]] = {}  # __defaults__, __kwdefaults__
-        self.changed = False
+        self.read: set[Key] = set()  # by the statement that is being executed
+        self.stale: set[ast.stmt] = set()
+        self.work = 0  # objects looked at by searches, for a bound on all
+        self._readers: dict[Key, set[ast.stmt]] = {}
+        self._grown: set[Key] = set()  # since the statement began
         self.repeating = False  # inside a callback, that may be called any number of times
         self.many: set[Obj] = set()  # allocated by such callbacks
         self._interned: dict[tuple[object, ...], Obj] = {}
@@ -61,44 +75,102 @@ class Heap:
         self._free: dict[Function, tuple[tuple[Scope, str], ...]] = {}
 
     # -- adding ---------------------------------------------------------------------------------
-    def _grow(self, target: set[Obj], objs: set[Obj] | frozenset[Obj]) -> None:
+    def _grow(self, key: Key, target: set[Obj], objs: set[Obj] | frozenset[Obj]) -> None:
         before = len(target)
         target |= objs
         if len(target) != before:
-            self.changed = True
+            self._changed(key)
+
+    def _changed(self, key: Key) -> None:
+        self._grown.add(key)
+        readers = self._readers.get(key)
+        if readers:
+            self.stale |= readers
 
     def add_variable(self, scope: Scope, name: str, objs: set[Obj]) -> None:
         """The variable may hold these."""
-        self._grow(self.variables.setdefault((scope, name), set()), objs)
+        key = (scope, name)
+        self._grow(key, self.variables.setdefault(key, set()), objs)
 
     def add_field(self, obj: Obj, name: str, objs: set[Obj]) -> None:
         """The attribute (or constant subscript "[…]") may hold these."""
         obj = owner_of(obj)
-        if name.startswith("["):
+        if name.startswith("[") and name not in obj.indices:
             obj.indices.add(name)
-        self._grow(self.fields.setdefault(obj, {}).setdefault(name, set()), objs)
+            self._changed(obj)
+        self._grow(obj, self.fields.setdefault(obj, {}).setdefault(name, set()), objs)
 
     def add_contents(self, obj: Obj, objs: set[Obj]) -> None:
         """The container (or lump) may hold these somewhere."""
         obj = owner_of(obj)
-        self._grow(self.contents.setdefault(obj, set()), objs - {obj})
+        self._grow(obj, self.contents.setdefault(obj, set()), objs - {obj})
+
+    def add_returned(self, function: Function, objs: set[Obj]) -> None:
+        """The function may return these."""
+        self._grow(function, self.returns.setdefault(function, set()), objs)
+
+    def add_yielded(self, function: Function, objs: set[Obj]) -> None:
+        """The generator may yield these."""
+        self._grow(function, self.yields.setdefault(function, set()), objs)
+
+    def add_defaults(self, function: Function, kept: str, objs: set[Obj]) -> None:
+        """The function keeps these as default values."""
+        known = self.defaults.setdefault(function, {}).setdefault(kept, set())
+        self._grow(function, known, objs)
 
     # -- reading --------------------------------------------------------------------------------
+    def begin(self, statement: ast.stmt) -> None:
+        """From here on, what is looked up is read by `statement`."""
+        self.stale.discard(statement)
+        self.read.clear()
+        self._grown.clear()
+
+    def end(self, statement: ast.stmt) -> None:
+        """`statement` becomes stale when anything grows that it has read."""
+        for key in self.read:
+            self._readers.setdefault(key, set()).add(statement)
+        if not self._grown.isdisjoint(self.read):
+            self.stale.add(statement)
+
     def variable(self, scope: Scope, name: str) -> set[Obj]:
         """What a variable may hold."""
-        return self.variables.get((scope, name), set())
+        key = (scope, name)
+        self.read.add(key)
+        return self.variables.get(key, set())
 
     def field(self, obj: Obj, name: str) -> set[Obj]:
         """What an attribute may hold."""
+        self.read.add(obj)
         return self.fields.get(obj, {}).get(name, set())
+
+    def fields_of(self, obj: Obj) -> dict[str, set[Obj]]:
+        """All attributes and constant subscripts."""
+        self.read.add(obj)
+        return self.fields.get(obj, {})
+
+    def contents_of(self, obj: Obj) -> set[Obj]:
+        """What a container (or lump) holds somewhere."""
+        self.read.add(obj)
+        return self.contents.get(obj, set())
+
+    def returned(self, function: Function) -> set[Obj]:
+        """What calling a function may give."""
+        self.read.add(function)
+        return self.returns.get(function, set())
+
+    def yielded(self, function: Function) -> set[Obj]:
+        """What advancing a generator may give."""
+        self.read.add(function)
+        return self.yields.get(function, set())
 
     def elements(self, obj: Obj) -> set[Obj]:
         """What subscripting or iterating may give; a lump gives itself too (its parts)."""
+        self.read.add(obj)
         if obj.kind == "part":
             declared = self.effects.type(obj.type).elements
             if declared:  # a mapping of tensors holds tensors, not what the lump holds
                 return {self.part(obj, declared)}
-            return {obj} | self.contents.get(owner_of(obj), set())
+            return {obj} | self.contents_of(owner_of(obj))
         found = set(self.contents.get(obj, ()))
         for key in obj.indices:
             found |= self.field(obj, key)
@@ -171,7 +243,6 @@ class Heap:
         twin = self._intern(("clone", site, original), made)
         if twin is made:
             self._originals[twin] = original
-            self.changed = True
         return twin
 
     def clone(self, site: ast.AST, obj: Obj, *, deep: bool, where: Function | None = None) -> Obj:
@@ -184,7 +255,7 @@ class Heap:
             twin = self._twin(site, source, where)
             if twin is source:
                 continue
-            groups = [("", self.contents.get(source, set())), *self.fields.get(source, {}).items()]
+            groups = [("", self.contents_of(source)), *self.fields_of(source).items()]
             for name, objs in groups:
                 held = {self._twin(site, o, where) for o in objs} if deep else set(objs)
                 if name:
@@ -255,27 +326,42 @@ class Heap:
             self._free[function] = tuple(found)
         return self._free[function]
 
+    def _groups(self, obj: Obj) -> Iterator[set[Obj]]:
+        """Sets of objects that `obj` refers to directly."""
+        self.read.add(obj)
+        contents = self.contents.get(obj)
+        if contents:
+            yield contents
+        if obj.kind != "module":
+            yield from self.fields.get(obj, {}).values()
+        if obj.receiver is not None:
+            yield {obj.receiver}
+        function = obj.function
+        if function is not None:
+            self.read.add(function)
+            yield from self.defaults.get(function, {}).values()
+            for scope, name in self.free_variables(function):
+                yield self.variable(scope, name)
+            if function.generator and obj.kind == "alloc":
+                for name in function.params:  # a suspended frame keeps its arguments
+                    yield self.variable(function.scope, name)
+
     def successors(self, obj: Obj) -> set[Obj]:
         """Objects that `obj` refers to directly."""
-        found = set(self.contents.get(obj, ()))
-        if obj.kind != "module":
-            for objs in self.fields.get(obj, {}).values():
-                found |= objs
-        if obj.receiver is not None:
-            found.add(obj.receiver)
-        if obj.function is not None:
-            for objs in self.defaults.get(obj.function, {}).values():
-                found |= objs
-            for scope, name in self.free_variables(obj.function):
-                found |= self.variable(scope, name)
-            if obj.function.generator and obj.kind == "alloc":
-                for name in obj.function.params:  # a suspended frame keeps its arguments
-                    found |= self.variable(obj.function.scope, name)
-        return found
+        return set().union(*self._groups(obj))
 
-    def reach(self, objs: set[Obj]) -> set[Obj]:
-        """Everything reachable from `objs`, themselves included."""
-        return _closure(objs, self.successors)
+    def reach(self, objs: AbstractSet[Obj], seen: AbstractSet[Obj] = frozenset()) -> set[Obj]:
+        """Everything reachable from `objs`, themselves included; what was `seen` isn't entered."""
+        found = objs | seen
+        stack = list(objs - seen)
+        while stack:
+            self.work += 1
+            for group in self._groups(stack.pop()):
+                new = group - found
+                if new:
+                    found |= new
+                    stack += new
+        return found
 
     def held(self, objs: set[Obj]) -> set[Obj]:
         """Everything that saving `objs` saves; functions, classes and methods only by name."""
