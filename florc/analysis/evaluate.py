@@ -274,9 +274,10 @@ class Expressions(State):
             return found  # another object of the points-to set is meant
         if name in declared.own:
             return found | heap.parts(obj)
-        found.add(heap.library_bound(obj, name))
-        if declared.holds and name not in declared.holds:
-            return found
+        if name not in declared.holds:
+            found.add(heap.library_bound(obj, name))
+            if declared.holds:
+                return found
         return found | heap.contents_of(obj)  # a wrapper's .module is what it was given
 
     def touch(self, place: ast.expr, reason: str) -> None:

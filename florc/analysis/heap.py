@@ -352,7 +352,7 @@ class Heap:
 
     def reach(self, objs: AbstractSet[Obj], seen: AbstractSet[Obj] = frozenset()) -> set[Obj]:
         """Everything reachable from `objs`, themselves included; what was `seen` isn't entered."""
-        found = objs | seen
+        found = set(objs | seen)
         stack = list(objs - seen)
         while stack:
             self.work += 1
