@@ -9,7 +9,7 @@ from pathlib import Path
 
 from florc.analysis.callgraph import Summaries
 from florc.analysis.captures import Captures
-from florc.analysis.cfg import ControlFlowGraph, control_flow_graph
+from florc.analysis.cfg import ControlFlowGraph, assuming_runs, control_flow_graph
 from florc.analysis.checkpoint_set import CheckpointSet, checkpoint_set
 from florc.analysis.claims import claims
 from florc.analysis.clocks import Clocks, clocks
@@ -107,18 +107,31 @@ def compile_project(
     for site in sites:
         function = site.function
         if function not in graphs and not isinstance(function.node, ast.Lambda):
-            graphs[function] = control_flow_graph(function.node.body, swallows(model))
+            graphs[function] = control_flow_graph(
+                function.node.body, swallows(model, function.module.tree)
+            )
             live[function] = liveness(
                 graphs[function], function.scope, program.scopes, eager, captures
             )
     times = clocks(program, summaries)
-    sets = {
-        site: checkpoint_set(
-            program, summaries, site, graphs[site.function], live[site.function], times
-        )
-        for site in sites
-        if site.training
-    }
+    sets: dict[LoopSite, CheckpointSet] = {}
+    for site in sites:
+        if site.training:
+            graph, scope = graphs[site.function], site.function.scope
+            inner = [s for s in sites if s.training and site in s.lexical]
+            runs = {s.node: s.name for s in inner if isinstance(s.node, ast.For)}
+            sure = assuming_runs(graph, runs)
+            again = liveness(sure, scope, program.scopes, eager, captures) if runs else None
+            sets[site] = checkpoint_set(
+                program,
+                summaries,
+                site,
+                graph,
+                live[site.function],
+                times,
+                (again or live[site.function]).before[(sure if again else graph).heads[site.node]],
+                tuple(runs.values()),
+            )
     analysis = Analysis(project, program, summaries, tuple(sites), graphs, live, sets, times)
     plan = _plan(analysis)
     modules = tuple(SourceModule(m.path, m.rel, m.name, m.text) for m in project.modules)
@@ -202,14 +215,14 @@ def _loop_plan(
         jump_reason=obstacle,
         rng=tuple(sorted({a.name for a in accesses if a.kind == "draw"})),
         shared=result.shared if result else (),
+        guarded=result.guarded if result else (),
         claims=_claims(site, analysis) if result is not None and not obstacle else (),
     )
 
 
 def _claims(site: LoopSite, analysis: Analysis) -> tuple[Claim, ...]:
-    head = analysis.graphs[site.function].heads[site.node]
-    live = analysis.live[site.function].before[head]
-    return claims(analysis.program, analysis.summaries, site, live, analysis.sets[site])
+    result = analysis.sets[site]
+    return claims(analysis.program, analysis.summaries, site, result.live, result)
 
 
 def _edits(analysis: Analysis, plan: Plan) -> tuple[Edit, ...]:

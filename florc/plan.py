@@ -68,6 +68,19 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Guarded:
+    """A name that is dead at the head as long as inner loops run at least once: not saved.
+
+    The record run watches those loops; if one runs zero times, the name becomes a member.
+    """
+
+    path: str
+    reason: str
+    line: int
+    loops: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class LoopPlan:
     """One instrumented loop.  `name` is its column in `logs`, unique in the project."""
 
@@ -91,6 +104,7 @@ class LoopPlan:
     jump_reason: str = ""
     rng: tuple[str, ...] = ()  # streams drawn in the body: "python" "numpy" "torch" "cuda"
     claims: tuple[Claim, ...] = ()  # what the record run checks
+    guarded: tuple[Guarded, ...] = ()
     shared: tuple[str, ...] = ()  # paths of what isn't saved and may hold what members hold
 
     @property
@@ -183,6 +197,10 @@ class Plan:
                     "parents": tuple(loop["parents"]),
                     "rng": tuple(loop["rng"]),
                     "shared": tuple(loop.get("shared", ())),
+                    "guarded": tuple(
+                        Guarded(**{**g, "loops": tuple(g["loops"])})
+                        for g in loop.get("guarded", ())
+                    ),
                     "state": tuple(Member(**m) for m in loop["state"]),
                     "excluded": tuple(Excluded(**m) for m in loop["excluded"]),
                     "claims": tuple(_claim(c) for c in loop.get("claims", ())),

@@ -8,7 +8,7 @@ body may jump to its handlers; `finally` joins all ways through it (an over-appr
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 Loop = ast.For | ast.AsyncFor | ast.While
@@ -242,3 +242,18 @@ def control_flow_graph(
     ends = builder.block(body, [entry], jumps)
     leave = builder.new("exit", None, ends + (jumps.returns or []))
     return ControlFlowGraph(tuple(builder.nodes), entry, leave, builder.heads)
+
+
+def assuming_runs(cfg: ControlFlowGraph, loops: Collection[ast.stmt]) -> ControlFlowGraph:
+    """The graph without the ways around the bodies of these `for` loops: each runs once or more."""
+    copies = {node: Node(node.index, node.role, node.statement) for node in cfg.nodes}
+    for node, copy in copies.items():
+        skipping = node.role == "init" and node.statement in loops
+        for successor in node.successors:
+            # From the loop's beginning straight to the first item, not over the head, which may
+            # find that there is none.
+            targets = [s for s in successor.successors if s.role == "bind"] if skipping else []
+            copy.successors += [copies[target] for target in targets or [successor]]
+    heads = {statement: copies[head] for statement, head in cfg.heads.items()}
+    nodes = tuple(copies[node] for node in cfg.nodes)
+    return ControlFlowGraph(nodes, copies[cfg.entry], copies[cfg.exit], heads)

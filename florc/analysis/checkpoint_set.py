@@ -20,7 +20,7 @@ from florc.analysis.loops import LoopSite
 from florc.analysis.objects import Access, Function, Obj
 from florc.analysis.program import Program
 from florc.frontend.scopes import Scope
-from florc.plan import Excluded, Member
+from florc.plan import Excluded, Guarded, Member
 
 MAX_PATHS = 4000
 
@@ -53,6 +53,8 @@ class CheckpointSet:
     dynamic: tuple[Access, ...]
     unnamed: str = ""  # what is changed, but has no access path and isn't saved by a member
     shared: tuple[str, ...] = ()  # paths of what isn't saved and may hold what members hold
+    guarded: tuple[Guarded, ...] = ()
+    live: frozenset[str] = frozenset()  # at the head, if inner loops run
 
 
 def changed_objects(summaries: Summaries, accesses: list[Access]) -> dict[Obj, _Change]:
@@ -223,13 +225,20 @@ def checkpoint_set(
     cfg: ControlFlowGraph,
     live_sets: LiveSets,
     times: Clocks,
+    live_if_run: frozenset[str],
+    inner: tuple[str, ...],
 ) -> CheckpointSet:
-    """Compute one loop's checkpoint set, with a reason for every name in or out."""
+    """Compute one loop's checkpoint set, with a reason for every name in or out.
+
+    `live_if_run` are the names live at the head if the `inner` loops run at least once each.
+    """
     live = live_sets.before[cfg.heads[site.node]]
     accesses = summaries.of_statements(site.statements)
+    rebound_lines = _rebound_here(program, site, cfg)
+    guarded = _guarded(live - live_if_run, rebound_lines, inner)
+    live &= live_if_run
     roots = _Roots(program, summaries, site, live)
     members: dict[str, Member] = {}
-    rebound_lines = _rebound_here(program, site, cfg)
     for name, line in sorted(rebound_lines.items(), key=lambda item: (item[1], item[0])):
         if name in live:
             members[name] = Member(name, "rebound", "exact", f"assigned at line {line}", line)
@@ -258,9 +267,9 @@ def checkpoint_set(
     _add_sharing(summaries, site, pairs, members)
     _mark_derived(summaries, site, rebound_lines, members)
     kept = _marked_volatile(_without_prefixes(members), site, pairs, times, summaries)
-    excluded = _excluded(program, summaries, site, live, kept, changes, rebound_lines)
+    excluded = _excluded(program, summaries, site, live, kept, changes, rebound_lines, guarded)
     shared = _shared(summaries, pairs, kept)
-    return CheckpointSet(kept, excluded, iterators, dynamic, unnamed, shared)
+    return CheckpointSet(kept, excluded, iterators, dynamic, unnamed, shared, guarded, live)
 
 
 def _marked_volatile(
@@ -290,6 +299,15 @@ def _marked_volatile(
         volatile = volatile or times.in_reach(summaries.points_to.heap.reach(objs))
         marked.append(replace(member, volatile=volatile))
     return tuple(marked)
+
+
+def _guarded(
+    names: frozenset[str], rebound: dict[str, int], inner: tuple[str, ...]
+) -> tuple[Guarded, ...]:
+    """Names that only a way around inner loops reads before they are assigned."""
+    loops = ", ".join(inner)
+    reason = f"dead, as long as {loops} runs at least once in every iteration (this is watched)"
+    return tuple(Guarded(n, reason, rebound.get(n, 0), inner) for n in sorted(names))
 
 
 def _rebound_here(program: Program, site: LoopSite, cfg: ControlFlowGraph) -> dict[str, int]:
@@ -700,10 +718,12 @@ def _excluded(
     members: tuple[Member, ...],
     changes: dict[Obj, _Change],
     rebound: dict[str, int],
+    guarded: tuple[Guarded, ...],
 ) -> tuple[Excluded, ...]:
     """Names that the loop mentions and that aren't saved, with the reason."""
     heap, scope = summaries.points_to.heap, site.function.scope
     inside = {m.path.split(".")[0] for m in members}
+    watched = {g.path: g for g in guarded}
     saved = {m.path for m in members}
     mentioned: dict[str, int] = {}
     for statement in site.statements:
@@ -718,7 +738,9 @@ def _excluded(
         objs = heap.variable(owner, name)
         if any(o.kind in ("function", "class", "module", "library") for o in objs):
             continue
-        if name in inside:
+        if name in watched:
+            reason, line = watched[name].reason, watched[name].line
+        elif name in inside:
             reason = "only the attributes listed are changed"
         elif name in rebound and name not in live:
             reason = "dead: assigned before it is read in every iteration"

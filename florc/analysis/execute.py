@@ -442,9 +442,9 @@ def _settle(executor: Executor) -> bool:
 def _assume(executor: Executor) -> bool:
     """Take calls whose callee has no value for calls of something from outside; False: no more.
 
-    Only now may that be assumed: emptiness that would have passed looks the same.  Methods of numbers and
-    strings first, and then the calls of one statement at a time, for their results may be what
-    the callees of others come from.
+    Only now may that be assumed: emptiness that would have passed looks the same.  Methods of
+    numbers and strings first, and then the calls of one statement at a time, for their results
+    may be what the callees of others come from.
     """
     functions = {function: number for number, function in enumerate(executor.active)}
     waiting = [

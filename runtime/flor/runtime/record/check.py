@@ -175,6 +175,27 @@ class Check:
             if other is not watch:
                 other.full = max(other.full, 1)
 
+    def promote_guarded(self, state: LoopState, inner: str | None = None) -> None:
+        """A name that is dead as long as `inner` loops run is needed: one didn't run.
+
+        None: nobody can watch them any longer.
+        """
+        plan = state.plan
+        if plan is None or not plan.jump:
+            return
+        watch = self.watches.setdefault(state.name, _Watch(plan))
+        known = {member.path for member in watch.plan.state}
+        here = (*key(state.parent_ctx), (state.name, state.index))
+        found = [
+            Promotion(plan.name, g.path, "rebound", plan.file, g.line, self.taken(), here)
+            for g in plan.guarded
+            if (inner is None or inner in g.loops) and g.path not in known
+        ]
+        if found:
+            self.report.promotions += found
+            watch.plan = extended(watch.plan, found)
+            self._keep()
+
     def promote_stream(self, watch: _Watch, state: LoopState, stream: str) -> None:
         """Compare a random stream from now on; every checkpoint holds all of them anyway."""
         plan = watch.plan

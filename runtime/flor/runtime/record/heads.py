@@ -149,6 +149,8 @@ class RecordHeads:
             now = time.perf_counter()
             if state.index > state.base:
                 self.check.head(loop, frame, now, last=not state.depth)
+            else:
+                self._ran_not_once(state)
             if state.depth or state.index == state.base:
                 return
             cheap = self.last_cost <= self.epsilon * (now - self.begun)
@@ -158,6 +160,12 @@ class RecordHeads:
                     self._take(loop, frame, now, exhausted=True)
         except Exception as error:
             self._give_up(error)
+
+    def _ran_not_once(self, state: LoopState) -> None:
+        """Loops around it in its own function may have counted on at least one iteration."""
+        for outer in self.session.stack:
+            if outer is not state and outer.frame_id == state.frame_id:
+                self.check.promote_guarded(outer, state.name)
 
     def closed(self, state: LoopState) -> None:
         """Nothing to do."""
@@ -204,6 +212,8 @@ class RecordHeads:
     def _stop(self, message: str | None) -> None:
         if message:
             self.session.note(message)
+        for state in self.session.stack:
+            self.check.promote_guarded(state)
         self.head = lambda loop, frame: False  # type: ignore[method-assign]
         self.exhausted = lambda loop, frame: None  # type: ignore[method-assign]
 
