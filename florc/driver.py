@@ -10,7 +10,7 @@ from pathlib import Path
 from florc.analysis.callgraph import Summaries
 from florc.analysis.captures import Captures
 from florc.analysis.cfg import ControlFlowGraph, assuming_runs, control_flow_graph
-from florc.analysis.checkpoint_set import CheckpointSet, checkpoint_set
+from florc.analysis.checkpoint_set import CheckpointSet, checkpoint_set, rereads_files
 from florc.analysis.claims import claims
 from florc.analysis.clocks import Clocks, clocks
 from florc.analysis.contexts import swallows
@@ -216,6 +216,7 @@ def _loop_plan(
         rng=tuple(sorted({a.name for a in accesses if a.kind == "draw"})),
         shared=result.shared if result else (),
         guarded=result.guarded if result else (),
+        rereads=result is not None and rereads_files(summaries, site),
         claims=_claims(site, analysis) if result is not None and not obstacle else (),
     )
 

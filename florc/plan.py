@@ -105,6 +105,7 @@ class LoopPlan:
     rng: tuple[str, ...] = ()  # streams drawn in the body: "python" "numpy" "torch" "cuda"
     claims: tuple[Claim, ...] = ()  # what the record run checks
     guarded: tuple[Guarded, ...] = ()
+    rereads: bool = False  # files are read from the head on: what the run wrote is state
     shared: tuple[str, ...] = ()  # paths of what isn't saved and may hold what members hold
 
     @property

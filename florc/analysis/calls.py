@@ -481,7 +481,7 @@ class Calls(Expressions):
         for location in effect.mutates:
             _, deep, package = location.partition("?")[0].partition("*")
             self.mutate(at(location), f"{shown}() mutates it", deep=bool(deep), package=package)
-        self._flags(effect, at, shown)
+        self._flags(effect, at, node, shown)
         given = everything | {e for o in everything for e in self.heap.elements(o)}
         results: set[Obj] = set()
         for location in effect.calls:
@@ -514,7 +514,7 @@ class Calls(Expressions):
                     self.heap.add_field(obj, f"[{name!r}]", self.value_of(objs))
         return found
 
-    def _flags(self, effect: Effect, at, shown: str) -> None:  # type: ignore[no-untyped-def]
+    def _flags(self, effect: Effect, at, node: ast.AST, shown: str) -> None:  # type: ignore[no-untyped-def]
         for stream in effect.draws:
             self.record("draw", name=stream, reason=shown)
         if effect.trains:
@@ -531,6 +531,8 @@ class Calls(Expressions):
             self.record("sink", reason=shown)
         if effect.clock:
             self.record("clock", reason=shown)
+        if effect.reads_files and not _opens_to_write(node):
+            self.record("read_file", reason=shown)
         for location in effect.advances:
             self.advance(at(location), shown)
 
@@ -762,6 +764,15 @@ def _given(name: str, node: ast.AST, kwargs: Keywords, receiver: set[Obj]) -> bo
         return any(flag.value is True for flag in flags)
 
     return name in kwargs or switched_on(node) or any(switched_on(o.site) for o in receiver)
+
+
+def _opens_to_write(node: ast.AST) -> bool:
+    """Whether a call has a mode as of `open` that can only be for writing."""
+    if not isinstance(node, ast.Call):
+        return False
+    given = [*node.args, *(k.value for k in node.keywords if k.arg == "mode")]
+    modes = [a.value for a in given if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    return any(m[:1] in ("w", "a", "x") and "+" not in m and len(m) <= 3 for m in modes)
 
 
 def _generator(obj: Obj) -> bool:

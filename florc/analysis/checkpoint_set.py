@@ -301,6 +301,12 @@ def _marked_volatile(
     return tuple(marked)
 
 
+def rereads_files(summaries: Summaries, site: LoopSite) -> bool:
+    """Whether files may be read from a loop's head on, its callers' later statements included."""
+    accesses = summaries.of_statements(_from_here(summaries, site))
+    return any(access.kind == "read_file" for access in accesses)
+
+
 def _guarded(
     names: frozenset[str], rebound: dict[str, int], inner: tuple[str, ...]
 ) -> tuple[Guarded, ...]:

@@ -39,6 +39,7 @@ or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is 
 * ``trains``: true if it is what makes a loop a training loop.
 * ``kills_grads``: locations whose gradients are cleared.  ``sink``: it writes to the outside.
 * ``clock``: true if the result depends on the time.  ``reads_grads``: it uses gradients.
+* ``reads_files``: it may read a file (a call that opens one only to write doesn't count).
 * ``swallows``: true if the context manager that it makes may swallow exceptions.
 * ``advances``: locations whose iterator position moves.
 
@@ -86,6 +87,7 @@ class Effect:
     clock: bool = False
     advances: tuple[str, ...] = ()
     swallows: bool = False
+    reads_files: bool = False
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ STREAMS = ("python", "numpy", "torch", "cuda")
 
 LOCATION_FIELDS = ("mutates", "keeps", "kills_grads", "advances")
 EFFECT_LISTS = (*LOCATION_FIELDS, "returns", "draws", "calls")
-EFFECT_FLAGS = ("trains", "sink", "clock", "reads_grads", "swallows")
+EFFECT_FLAGS = ("trains", "sink", "clock", "reads_grads", "swallows", "reads_files")
 TYPE_LISTS = ("bases", "scalars", "own", "lacks", "holds", "iterable_calls", "iteration_draws")
 TYPE_FLAGS = ("sink", "immutable", "closed", "closed_base", "entries", "shares")
 TYPE_TEXTS = ("api", "elements", "parts", "note")

@@ -79,11 +79,18 @@ class Recording:
         if not any(loop.training and loop.jump for loop in plan.loops):
             return
         try:
+            from .files import FileState
             from .heads import RecordHeads
 
-            folder = run_folder(self.target.root, self.run) / "checkpoints"
+            folder = run_folder(self.target.root, self.run)
+            rereads = any(loop.rereads for loop in plan.loops)
             self.heads = RecordHeads(
-                self.session, folder, str(self.run), self.options.budget, self.writer.checkpoint
+                self.session,
+                folder / "checkpoints",
+                str(self.run),
+                self.options.budget,
+                self.writer.checkpoint,
+                FileState(folder / "files", self.target.root, os.getcwd()) if rereads else None,
             )
             self.session.heads = self.heads
         except Exception as error:

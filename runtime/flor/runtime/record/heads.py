@@ -15,6 +15,7 @@ from ..checkpoint.iterators import DrawLog, IteratorProxy
 from ..checkpoint.origins import Origins
 from ..checkpoint.store import CheckpointWriter, Published
 from .check import Check
+from .files import FILES, FileState
 
 if TYPE_CHECKING:
     from florc.plan import LoopPlan
@@ -82,7 +83,7 @@ class RecordHeads:
 
     def __init__(
         self, session: Session, folder: Path, run: str, epsilon: float,
-        published: Callable[[Published], None],
+        published: Callable[[Published], None], files: FileState | None = None,
     ) -> None:  # fmt: skip
         self.session = session
         self.budget = Budget(epsilon)
@@ -94,6 +95,7 @@ class RecordHeads:
         self._published = published
         self.writer = CheckpointWriter(folder, run, self._on_published)
         self.check = Check(session, folder.parent, lambda: self.taken)
+        self.files = files
 
     def _on_published(self, published: Published) -> None:
         self.budget.persisted(published.persist_s, published.stored)
@@ -190,6 +192,8 @@ class RecordHeads:
             )
         finally:
             paths.forget(frame, local)
+        if plan.rereads and self.files is not None:
+            snapshot.meta[FILES] = self.files.manifest()
         it = getattr(loop, "it", None)
         if isinstance(it, Watched):
             snapshot.meta[ITERATOR] = it.draws.state()

@@ -19,6 +19,7 @@ from ..checkpoint.origins import ORIGINS, Origins
 from ..checkpoint.restore import restore
 from ..checkpoint.store import load
 from ..loops import LoopIter, WhileLoop
+from ..record.files import FILES
 from ..record.heads import EXHAUSTED, ITERATOR, Watched, made_iterator, watched
 from ..session import Session, key
 from .schedule import Position, Schedule
@@ -60,7 +61,7 @@ class ReplayHeads:
         horizon: dict[str, int] | None,
         finish: Callable[[str], NoReturn],
         restart: Callable[[str, Path | None], NoReturn],
-        on_jump: Callable[[], None],
+        on_jump: Callable[[dict[str, Any] | None], None],
         promoted: frozenset[tuple[str, str]] = frozenset(),
     ) -> None:
         self.session = session
@@ -257,7 +258,7 @@ class ReplayHeads:
         except Exception as error:
             self.restart(f"{type(error).__name__}: {error}", stop.file)
         if stop.index > stop.base:
-            self.on_jump()
+            self.on_jump(snapshot.meta.get(FILES))
         state.index = stop.index
         self.jumped.append((*outer, (state.name, stop.index)))
         self.schedule.at_head(outer, state.name, stop.index)

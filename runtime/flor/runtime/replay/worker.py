@@ -13,13 +13,14 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import hashseed
 from ..places import relative
 from ..record import execute, hook, tracebacks, tree
 from ..record.build import get_build
 from ..record.command import exit_code, run_folder
+from ..record.files import lay_out
 from ..record.promotions import Report, extended_plan, lacking
 from ..record.target import Target, from_module, from_script
 from ..session import Session
@@ -175,14 +176,24 @@ class Worker:
                 else:
                     os.remove(path)
 
-    def jumped(self) -> None:
-        """Iterations were skipped: what they wrote would be there now, with unknown content.
+    def jumped(self, manifest: dict[str, Any] | None) -> None:
+        """Iterations were skipped: what they wrote is as the checkpoint's `manifest` says.
 
-        It is shown again, so that reading it is noticed (`on_stale`).
+        What isn't known is shown again, so that reading it is noticed (`on_stale`).
         """
-        if self.hidden:
-            self.overlay.reveal(self.hidden)
-            self.hidden = []
+        unknown = self.hidden
+        if manifest is not None:
+            lost = manifest["unsaved"]
+            unknown = [h for h in unknown if any(u == h or u.startswith(f"{h}/") for u in lost)]
+        if unknown:
+            self.overlay.reveal(unknown)
+            self.hidden = [h for h in self.hidden if h not in unknown]
+        if manifest is not None:
+            try:
+                lay_out(manifest, run_folder(self.root, self.job.run) / "files")
+            except OSError as error:
+                why = f"a file that the run had written can't be laid out: {error}"
+                self.restart(why, None, no_jumps=True)
 
     def finish(self, why: str, script_ended: bool = False) -> NoReturn:
         """Write the answer and end the process at once."""
