@@ -89,6 +89,30 @@ def parser() -> argparse.ArgumentParser:
         help="describe library calls (TOML); may be repeated",
     )
     make.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    known = commands.add_parser(
+        "effects",
+        help="show what is known of a library call, or suggest entries that are missing",
+        description="Show the effect entry of a call or a type by its qualified name, or print "
+        "entries, ready to paste, for what a recorded run found changed against the analysis, or "
+        "for the calls of a script that no entry describes.",
+        epilog=_EPILOG,
+    )
+    known.add_argument("name", nargs="?", metavar="NAME", help="such as torch.optim.SGD.step")
+    known.add_argument(
+        "--suggest",
+        nargs="?",
+        const="last",
+        metavar="RUN|SCRIPT",
+        help="entries for a run (default: the last one) or a script",
+    )
+    known.add_argument(
+        "--effects",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="describe library calls (TOML); may be repeated",
+    )
     codes = commands.add_parser("codes", help="list the codes of errors and warnings")
     codes.add_argument("code", nargs="?", metavar="CODE", help="explain this one")
     codes.add_argument("--output-format", choices=("text", "json"), default="text")
@@ -101,6 +125,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parser().parse_args(argv)
         if arguments.command == "codes":
             code = _codes(arguments)
+        elif arguments.command == "effects":
+            from florc.effects_command import effects
+
+            code = effects(arguments)
         else:
             from florc.instrument import instrument
 

@@ -23,6 +23,7 @@ from florc.analysis.loops import LoopSite, find_loops, name_loops
 from florc.analysis.objects import Function, Obj
 from florc.analysis.occurrences import eager_builtins
 from florc.analysis.program import Program, build_program
+from florc.analysis.unknown_calls import unknown_calls
 from florc.compilation import Compilation, CompileError, Edit, SourceModule
 from florc.effects.configured import configured_effects
 from florc.effects.model import EffectsError, load_effects
@@ -296,7 +297,7 @@ class _Dumps(dict[str, str]):
         return text
 
     def __contains__(self, key: object) -> bool:
-        return key in ("cfg", "effects", "liveness", "plan")
+        return key in ("cfg", "effects", "liveness", "plan", "suggestions")
 
     def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override]
         """The dump of a pass, or `default`."""
@@ -313,6 +314,11 @@ class _Dumps(dict[str, str]):
             body = [] if isinstance(function.node, ast.Lambda) else function.node.body
             parts.append(f"{function!r}\n{control_flow_graph(body).text()}\n")
         return "\n".join(parts)
+
+    def _suggestions(self) -> str:
+        from florc.effects_command import for_unknown
+
+        return for_unknown(unknown_calls(self._analysis.summaries, self._analysis.sets.items()))
 
     def _liveness(self) -> str:
         parts = []

@@ -51,7 +51,8 @@ def sharing(effect: Effect | None, name: str, location: str) -> Effect:
     return replace(effect or Effect(name), name=name, returns=(location.rstrip("*"),))
 
 
-def unknown(name: str, locations: tuple[str, ...]) -> Effect:
+def unknown(name: str, locations: tuple[str, ...], makes: str = "") -> Effect:
     """An entry that says of an undescribed call what is assumed of it anyway."""
-    bare = tuple(location for location in locations)
-    return Effect(name, mutates=tuple(f"{b}*" for b in bare), keeps=bare)
+    deep = tuple(f"{location}*" for location in locations)
+    kept = tuple(location for location in locations if location != "self")
+    return Effect(name, mutates=deep, keeps=kept, type=makes)

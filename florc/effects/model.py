@@ -223,8 +223,8 @@ def _strings(value: str | list[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _effect(name: str, table: dict[str, Any]) -> Effect:
-    """An entry of a file that was checked."""
+def read_table(name: str, table: dict[str, Any]) -> Effect:
+    """An entry that was checked."""
     return Effect(name, **_values(table, EFFECT_LISTS))
 
 
@@ -261,7 +261,7 @@ def read_effects(files: Iterable[Path]) -> Effects:
             types[name] = _type(name, table)
         for names, table in data.get("effects", {}).items():
             for name in names.split():  # one table may describe several calls
-                exact[name] = _effect(name, table)
+                exact[name] = read_table(name, table)
     patterned = {n: e for n, e in exact.items() if "*" in n and not n.startswith("*.")}
     for name in patterned:
         del exact[name]

@@ -92,10 +92,18 @@ class Covered(NamedTuple):
     lows: tuple[int, ...]
     highs: tuple[int, ...]
 
-    def overlaps(self, low: int, high: int) -> bool:
-        """Whether a range of memory belongs to a member."""
-        place = bisect.bisect_left(self.lows, high)
-        return place > 0 and self.highs[place - 1] > low
+    def rest(self, low: int, high: int) -> list[tuple[int, int]]:
+        """The parts of a range of memory that no member has."""
+        found = []
+        place = bisect.bisect_right(self.highs, low)
+        while place < len(self.lows) and self.lows[place] < high:
+            if self.lows[place] > low:
+                found.append((low, self.lows[place]))
+            low = max(low, self.highs[place])
+            place += 1
+        if low < high:
+            found.append((low, high))
+        return found
 
 
 NOTHING = Covered(frozenset(), (), ())
@@ -458,12 +466,17 @@ class _Look(_Walk):
         self.spans.append((low, high))
         if not self.hashing:
             return None
-        if self.covered.overlaps(low, high):
-            self.met += 1
-            return ("covered",)
         dense = high - low <= nbytes  # less: the elements overlap
+        rest = self.covered.rest(low, high) if self.covered.lows else [(low, high)]
+        if rest != [(low, high)]:
+            self.met += 1
+            if not dense:
+                return ("covered",)
+        return tuple([self._part(owner, device, start, end, nbytes, dense) for start, end in rest])
+
+    def _part(self, owner: Any, device: str, low: int, high: int, nbytes: int, dense: bool) -> Any:
         block = Block(owner, low, high - low if dense else nbytes, device, dense)
-        if nbytes <= SMALL and device == "cpu":
+        if block.nbytes <= SMALL and device == "cpu":
             return _hash_slice(block, 0)
         self.blocks.append(block)
         return ("block", len(self.blocks))

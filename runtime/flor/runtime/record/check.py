@@ -25,7 +25,7 @@ from .promotions import STREAM, Promotion, Report, extended
 if TYPE_CHECKING:
     from florc.plan import Claim, LoopPlan
 
-    from ..checkpoint.fingerprint import Block
+    from ..checkpoint.fingerprint import Block, Print
     from ..loops import LoopIter, WhileLoop
     from ..session import LoopState, Session
 
@@ -44,7 +44,9 @@ _TABLES = ("_parameters", "_buffers", "_modules")
 class _Root:
     """One root of a claim (or an attribute of one), and what it looked like."""
 
-    __slots__ = ("claim", "cursor", "identity", "last", "met", "path", "prints", "slices", "turn")
+    __slots__ = (
+        "claim", "cursor", "generation", "identity", "last", "path", "prints", "slices", "turn",
+    )  # fmt: skip
 
     def __init__(self, path: str, claim: Claim) -> None:
         self.path = path
@@ -58,8 +60,8 @@ class _Root:
         self.prints: dict[int, int] = {}  # phase -> structure
         self.slices: dict[tuple[int, int], int] = {}  # (block, slice) -> hash
         self.cursor = 0
-        self.met = 0
         self.identity = 0
+        self.generation = 0  # of the loop's `covered` that it was looked at with
 
 
 class _Watch:
@@ -73,7 +75,8 @@ class _Watch:
         self.full = 0  # heads to be looked at in full
         self.roots: dict[str, _Root] = {}
         self.names: dict[str, frozenset[str]] = {}  # expanded object -> its attributes
-        self.covered: Covered = NOTHING
+        self.covered: Covered = NOTHING  # what the members hold; renewed when it is in doubt
+        self.generation = 0
         self.rng: tuple[Any, ...] | None = None
 
     def begin(self, entry: LoopState) -> None:
@@ -249,6 +252,8 @@ class _Look:
     def run(self) -> None:
         self._streams()
         watch = self.watch
+        if self.full and watch.covered is NOTHING:
+            watch.covered = self._covering()
         found = list(self._roots())
         seen = {root.path for root, _ in found}
         for root in watch.roots.values():  # an attribute that is gone
@@ -327,7 +332,8 @@ class _Look:
     # -- comparing -----------------------------------------------------------------------------
 
     def _root(self, root: _Root, value: Any) -> None:
-        phase = 0 if self.full else root.turn % PHASES
+        turn = self.watch.entries if self.state.depth else root.turn // 2  # what can be compared
+        phase = 0 if self.full else turn % PHASES
         root.last = self.number
         if not self.full:
             root.turn += 1
@@ -338,14 +344,14 @@ class _Look:
             self.check.report.not_checked[root.path] = "too many objects: only some of them"
         before = root.prints.get(phase)
         if not root.prints:
-            root.met, root.identity = found.met, id(value)
+            root.identity, root.generation = id(value), self.watch.generation
         if before is None:
             root.prints[phase] = found.structure
         elif before != found.structure:
-            self._suspect(root, value, phase, before)
+            self._suspect(root, value, phase, found)
             return
         if found.blocks and not self._blocks(root, found.blocks):
-            self._suspect(root, value, phase, None)
+            self._suspect(root, value, phase, found)
 
     def _blocks(self, root: _Root, blocks: list[Block]) -> bool:
         """Hash slices while there is time; False if one has changed."""
@@ -373,29 +379,36 @@ class _Look:
     def _same(self, root: _Root, place: tuple[int, int], found: int) -> bool:
         return root.slices.setdefault(place, found) == found
 
-    def _suspect(self, root: _Root, value: Any, phase: int, before: int | None) -> None:
-        """A root has changed: was it by what a member holds?  Else it is promoted.
-
-        `before` is the structure that it had, None if it is a block that differs.
-        """
+    def _suspect(self, root: _Root, value: Any, phase: int, found: Print) -> None:
+        """A root has changed: was it by what a member holds?  Else it is promoted."""
         watch, check = self.watch, self.check
+        if root.generation != watch.generation:
+            self._again(root, value, phase, found)  # it was compared without other objects then
+            return
         if root.path.count(":") and root.identity == id(paths.MISSING):
             root.forget()  # its module was imported meanwhile
             return
-        members = [
-            paths.resolve(member.path, self.frame, self.local) for member in watch.plan.state
-        ]
-        watch.covered = covering(members, check.sinks)
-        again = fingerprint(value, watch.covered, check.sinks, phase)
-        if again.met != root.met:
-            root.forget()  # it shares objects with a member; the rest is looked at from now on
-            root.prints[phase], root.met = again.structure, again.met
-            root.identity = id(value)
+        covered = self._covering()
+        again = fingerprint(value, covered, check.sinks, phase)
+        if again.met != found.met:
+            watch.covered = covered
+            watch.generation += 1
+            self._again(root, value, phase, again)
             return
-        if again.structure == before:
-            return  # what the members held in former times was in the way
         rebound = root.identity != id(value) or value is paths.MISSING
         check.promote(watch, self.state, root, "rebound" if rebound else "mutated")
+
+    def _again(self, root: _Root, value: Any, phase: int, found: Print) -> None:
+        """It shares objects with a member: the rest of it is looked at from now on."""
+        root.forget()
+        root.prints[phase] = found.structure
+        root.identity, root.generation = id(value), self.watch.generation
+
+    def _covering(self) -> Covered:
+        """What the members hold now."""
+        members = self.watch.plan.state
+        roots = [paths.resolve(member.path, self.frame, self.local) for member in members]
+        return covering(roots, self.check.sinks)
 
 
 def _attributes(value: Any) -> dict[str, Any] | None:
