@@ -312,7 +312,7 @@ class _Look(_Walk):
         values = _get_dict(obj, "__dict__")
         if not values:
             return ()
-        cached = _cached_properties(type(obj))
+        cached = _cached_properties(_type_of(obj))
         hooks = MODULE_HOOKS if info.anchored else frozenset()
         return tuple(
             [
@@ -399,7 +399,7 @@ class _Look(_Walk):
     def _reduce(self, index: int, obj: Any, info: TypeInfo) -> Any:
         if type(obj).__module__.partition(".")[0] in _CONSTANT:
             return Kind("opaque", None)
-        why = _unsafe(type(obj))
+        why = _unsafe(_type_of(obj))
         if why:
             return self.lose(index, why)
         try:
@@ -492,6 +492,10 @@ def _sparse_parts(torch: Any, data: Any) -> tuple[Any, ...]:
     return ()
 
 
+def _type_of(obj: object) -> Any:
+    return type(obj)
+
+
 @functools.cache
 def _cached_properties(cls: Any) -> frozenset[str]:
     """Attributes that only keep what a property has computed."""
@@ -546,7 +550,7 @@ class _Pickler(pickle.Pickler):
         self.walk = walk
 
     def reducer_override(self, obj: Any) -> Any:
-        cls = type(obj)
+        cls = _type_of(obj)
         if isinstance(obj, (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)):
             return NotImplemented
         if _unsafe(cls) and cls is not object:
