@@ -20,6 +20,7 @@ import json
 import multiprocessing
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -43,6 +44,8 @@ else:
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
 MARK = "<!-- written by corpus.py -->\n"
+STUCK = 10
+"""A worker that has taken so many times the limit, in wall time, is killed."""
 REFUSED = {"FLR003", "FLR011"}
 """Warnings that mean: there will be no checkpoint. They count as refusals here."""
 
@@ -119,7 +122,15 @@ def fetch(folder: Path, listed: list[Repository]) -> None:
 # -- one script ---------------------------------------------------------------------------------
 
 
-def examine(task: Task) -> Result:
+class OutOfTime(BaseException):
+    """The time limit (of processor time) of one script is reached."""
+
+
+def _out_of_time(number: int, frame: object) -> None:
+    raise OutOfTime
+
+
+def examine(task: Task, limit: float) -> Result:
     """Compile one script and check what came out."""
     from florc.compilation import CompileError
     from florc.driver import compile_project
@@ -128,10 +139,14 @@ def examine(task: Task) -> Result:
 
     result = Result(task.repository, task.script)
     root = Path(task.root)
-    begun = time.perf_counter()
+    begun = time.process_time()
+    signal.setitimer(signal.ITIMER_PROF, limit)
     try:
         compilation = compile_project(root / task.script, root=root)
         build = assemble(compilation)
+    except OutOfTime:
+        result.timeout, result.seconds = True, limit
+        return result
     except CompileError as error:
         result.refusals = [d.render() for d in error.diagnostics]
         return result
@@ -143,7 +158,9 @@ def examine(task: Task) -> Result:
         where = f"{Path(place.filename).name}:{place.lineno}"
         result.refusals = [f"crash {type(error).__name__}: {str(error)[:80]} ({where})"]
         return result
-    result.seconds = time.perf_counter() - begun
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    result.seconds = time.process_time() - begun
     plan = build.plan
     result.modules = len(compilation.modules)
     result.lines = sum(len(m.text.splitlines()) for m in compilation.modules)
@@ -169,7 +186,7 @@ def _unknown_calls(compilation: Any) -> list[dict[str, str]]:
     """Unknown calls of the program: place, callee by its qualified name."""
     text = compilation.dumps.get("unknown") or ""
     rows = (line.split("\t") for line in text.splitlines())
-    return [{"place": place, "callee": callee} for place, callee in rows]
+    return [{"place": place, "callee": callee, "shown": shown} for place, callee, shown in rows]
 
 
 _trips: dict[Path, bool] = {}
@@ -206,7 +223,8 @@ def _compiles(build: Any, root: Path) -> bool:
 # -- workers ------------------------------------------------------------------------------------
 
 
-def _worker(connection: Connection) -> None:
+def _worker(connection: Connection, limit: float) -> None:
+    signal.signal(signal.SIGPROF, _out_of_time)
     warnings.simplefilter("ignore")
     from florc.driver import compile_project  # noqa: F401 - imported before the clock runs
     from florc.effects.model import load_effects
@@ -218,19 +236,20 @@ def _worker(connection: Connection) -> None:
         task = connection.recv()
         if task is None:
             return
-        connection.send(examine(task))
+        connection.send(examine(task, limit))
 
 
 class _Process:
     """A worker; replaced when it is stuck."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
         self.context = multiprocessing.get_context("spawn")
         self.start()
 
     def start(self) -> None:
         self.connection, theirs = self.context.Pipe()
-        self.process = self.context.Process(target=_worker, args=(theirs,), daemon=True)
+        self.process = self.context.Process(target=_worker, args=(theirs, self.limit), daemon=True)
         self.process.start()
         self.connection.recv()
 
@@ -240,8 +259,11 @@ class _Process:
 
 
 def run_all(tasks: list[Task], workers: int, limit: float) -> Iterator[Result]:
-    """Examine all tasks by some worker processes; one that takes too long is killed."""
-    pool = [_Process() for _ in range(max(1, min(workers, len(tasks))))]
+    """Examine all tasks by some worker processes; one that is stuck is killed.
+
+    The limit is of processor time, so that a busy machine makes no difference.
+    """
+    pool = [_Process(limit) for _ in range(max(1, min(workers, len(tasks))))]
     waiting = list(reversed(tasks))
     busy: dict[int, tuple[Task, float]] = {}
     try:
@@ -253,7 +275,7 @@ def run_all(tasks: list[Task], workers: int, limit: float) -> Iterator[Result]:
                     busy[number] = (task, time.monotonic())
                 elif number in busy:
                     task, begun = busy[number]
-                    late = time.monotonic() - begun > limit
+                    late = time.monotonic() - begun > STUCK * limit
                     dead = not worker.process.is_alive()
                     if worker.connection.poll() and not dead:
                         yield worker.connection.recv()
@@ -304,16 +326,15 @@ def summary(results: list[Result], skipped: Counter[str], limit: float) -> list[
     ]
     if timed:
         total = sum(r.lines for r in timed)
+        pace = 1000 * sum(r.seconds for r in timed) / total
+        middle = statistics.median(p for p, _ in per)
         longest = max(timed, key=lambda r: r.seconds)
-        lines.append(
-            f"seconds per 1,000 lines: {1000 * sum(r.seconds for r in timed) / total:.2f} over all "
-            f"{total:,} lines analysed, median {statistics.median(p for p, _ in per):.2f}, worst "
-            f"{per[-1][0]:.2f} ({per[-1][1]})"
-        )
-        lines.append(
+        lines += [
+            f"processor seconds per 1,000 lines: {pace:.2f} over all {total:,} lines analysed, "
+            f"median {middle:.2f}, worst {per[-1][0]:.2f} ({per[-1][1]})",
             f"longest: {longest.seconds:.1f} s for {longest.lines:,} lines "
-            f"({longest.repository}/{longest.script})"
-        )
+            f"({longest.repository}/{longest.script})",
+        ]
     return lines
 
 
@@ -394,8 +415,11 @@ def main() -> int:
     parser.add_argument("--fetch", type=Path, metavar="DIR", help="clone the repositories there")
     parser.add_argument("--checkouts", type=Path, metavar="DIR", help="compile what is there")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--limit", type=float, default=60.0, help="seconds for one script")
+    parser.add_argument(
+        "--limit", type=float, default=60.0, help="processor seconds for one script"
+    )
     parser.add_argument("--only", default="", help="only scripts whose path holds this")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only each Nth script")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all details")
     parser.add_argument("--unknown", action="store_true", help="rank the unknown callees")
     parser.add_argument("--no-write", action="store_true", help="only print")
@@ -406,6 +430,7 @@ def main() -> int:
     if args.fetch is not None:
         fetch(args.fetch, listed)
     tasks, skipped = collect(args.checkouts or args.fetch, listed, args.only)
+    tasks = tasks[:: args.every]
     results = []
     for number, result in enumerate(run_all(tasks, args.workers, args.limit), 1):
         results.append(result)
@@ -422,7 +447,7 @@ def main() -> int:
         print("\n".join(unknown_ranking(results)))
     if args.json:
         args.json.write_text(json.dumps([asdict(r) for r in results], indent=1), encoding="utf-8")
-    if not args.no_write and not args.only:
+    if not (args.no_write or args.only or args.every > 1):
         write(text)
     return 0
 

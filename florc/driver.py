@@ -297,7 +297,7 @@ class _Dumps(dict[str, str]):
         return text
 
     def __contains__(self, key: object) -> bool:
-        return key in ("cfg", "effects", "liveness", "plan", "suggestions")
+        return key in ("cfg", "effects", "liveness", "plan", "suggestions", "unknown")
 
     def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override]
         """The dump of a pass, or `default`."""
@@ -329,12 +329,24 @@ class _Dumps(dict[str, str]):
             parts.append(f"{function!r}\n{sets.text(graph)}\n")
         return "\n".join(parts)
 
+    def _unknown(self) -> str:
+        """Calls that no effect model describes: place, qualified name, how it is written."""
+        accesses = self._analysis.summaries.points_to.accesses
+        found = {
+            f"{a.function.module.rel}:{a.line}\t{a.name}\t{a.reason}\n": None
+            for a in accesses
+            if a.kind == "unknown"
+        }
+        return "".join(found)
+
     def _effects(self) -> str:
         lines = []
         for function in self._functions():
             lines.append(repr(function))
             seen = set()
             for access in self._analysis.summaries.of_function(function):
+                if access.kind == "unknown":
+                    continue
                 subject = access.obj or access.name
                 attribute = f".{access.attribute}" if access.attribute else ""
                 deep = "*" if access.deep else ""

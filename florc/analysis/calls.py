@@ -49,7 +49,7 @@ class Calls(Expressions):
             if isinstance(node.func, ast.Attribute):
                 self._unknown_receiver(node.func, shown)
                 return self._scalar_method(node, node.func.attr, args, kwargs, rest, shown)
-            return self.unknown_call(set(), args, kwargs, rest, node, shown)
+            return self.unknown_call(set(), args, kwargs, rest, node, shown, f"?{shown}")
         return self.invoke(callee, args, kwargs, rest, node, shown)
 
     def _shown(self, func: ast.expr) -> str:
@@ -74,6 +74,8 @@ class Calls(Expressions):
 
     def _method_of(self, obj: Obj, name: str, node: ast.AST) -> set[Obj]:
         """What `obj.name` may be when it is called at once."""
+        if unknown(obj) and not self.heap.field(obj, name):
+            return {self.heap.library_bound(obj, name)}  # may call all that it holds
         objs = self._attribute_of(obj, name, node)
         if obj.kind != "alloc":
             return objs
@@ -119,7 +121,7 @@ class Calls(Expressions):
             return {self.heap.alloc(node, "builtins.list", where=self.function)}
         if name in _TEXT:
             return set()
-        return self.unknown_call(set(), args, kwargs, rest, node, shown)
+        return self.unknown_call(set(), args, kwargs, rest, node, shown, f"?.{name}")
 
     def invoke(
         self,
@@ -267,6 +269,8 @@ class Calls(Expressions):
         node: ast.AST,
         shown: str,
     ) -> set[Obj]:
+        if name == "builtins.vars" and args:  # its attributes, as a dictionary
+            return {self.heap.part(o, "builtins.dict") for o in args[0] if o.kind == "alloc"}
         if name.rpartition(".")[2] in _DYNAMIC and name.startswith("builtins."):
             self.record("dynamic", name=name.rpartition(".")[2])
             return set()
@@ -294,7 +298,7 @@ class Calls(Expressions):
             tail = name.rpartition(".")[2]
             if tail.endswith(("Error", "Exception", "Warning", "Iteration", "Exit", "Interrupt")):
                 return {self.heap.alloc(node, name, where=self.function)}
-        return self.unknown_call(set(), args, kwargs, rest, node, shown)
+        return self.unknown_call(set(), args, kwargs, rest, node, shown, name)
 
     def _library_method(
         self,
@@ -323,7 +327,8 @@ class Calls(Expressions):
             self.record("sink", receiver, reason=shown)
             return set()
         known = self.effects.by_method_name(name)
-        found = self.unknown_call({receiver}, args, kwargs, rest, node, shown)
+        callee = f"{next((t for t in types if t), '?')}.{name}"
+        found = self.unknown_call({receiver}, args, kwargs, rest, node, shown, callee)
         if known is not None:
             facts = self.apply(known, {receiver}, args, kwargs, rest, node, shown)
             return facts if known.returns == ("none",) else found
@@ -387,8 +392,13 @@ class Calls(Expressions):
         rest: set[Obj],
         node: ast.AST,
         shown: str,
+        callee: str,
     ) -> set[Obj]:
-        """A call nothing is known of: all that it can reach may be mutated, and be its result."""
+        """A call nothing is known of: all that it can reach may be mutated, and be its result.
+
+        `callee` is its qualified name, as an effect file would have it; "?" what isn't known of it.
+        """
+        self.record("unknown", name=callee, reason=shown)
         given = set().union(receiver, rest, *args, *kwargs.values())
         self._hand_over(given, node, shown)
         kept = {o for o in given if o.kind in ("alloc", "part")}
@@ -416,6 +426,10 @@ class Calls(Expressions):
             elif obj.kind == "class" and obj.cls is not None:
                 with self.heap.often():
                     before |= self._construct(obj.cls, [], {}, before, node, shown)
+            elif obj.kind == "alloc" and obj.cls is not None and obj not in before:
+                called = obj.cls.method("__call__") or obj.cls.method("forward")
+                if called is not None:
+                    self._project(called, [{obj}], {}, before, node)
         for obj in list(before):
             if obj.kind == "alloc" and obj.cls is not None:
                 for cls in obj.cls.mro():
@@ -482,13 +496,15 @@ class Calls(Expressions):
             _, deep, package = location.partition("?")[0].partition("*")
             self.mutate(at(location), f"{shown}() mutates it", deep=bool(deep), package=package)
         self._flags(effect, at, node, shown)
-        given = everything | {e for o in everything for e in self.heap.elements(o)}
+        given: set[Obj] = set()
+        if effect.calls:
+            given = everything.union(*(self.heap.elements(o) for o in everything))
         results: set[Obj] = set()
         for location in effect.calls:
             where, _, method = location.partition(".")
             called = at(where)
             if where.endswith("*"):  # a partial: what it holds is called
-                called = called | {e for o in called for e in self.heap.contents.get(o, ())}
+                called = called | {e for o in called for e in self.heap.contents_of(o)}
             for obj in list(called):
                 if method:
                     results |= self.method(obj, method, [given], node)
@@ -689,7 +705,10 @@ class Calls(Expressions):
             known = self.iterated.setdefault((obj, node), set())
             if obj not in self.iterating:  # once each: iterators may share others, or be circular
                 self.iterating.add(obj)
-                known |= self._iterate_one(obj, node)
+                new = self._iterate_one(obj, node) - known
+                if new:  # a circle of iterators may have looked it up already
+                    known |= new
+                    self.heap.stale.add(self.statement)
             found |= known
         if outermost:
             self.iterating.clear()

@@ -87,7 +87,7 @@ class State:
         if not self.recording:
             return
         for obj in objs:
-            whole = deep
+            whole = deep or unknown(obj)  # what it holds isn't told apart from it
             while obj.kind in ("bound", "libbound", "super", "part") and obj.receiver is not None:
                 whole = whole or obj.kind == "part"
                 obj = obj.receiver

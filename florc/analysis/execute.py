@@ -11,6 +11,7 @@ from florc.analysis.heap import Heap
 from florc.analysis.objects import Access, CallEdge, Function, LibraryCall, Obj
 from florc.analysis.program import Program, resolve_relative
 from florc.effects.model import Effects
+from florc.frontend.scopes import Scope
 
 MAX_STEPS = 200
 """Executions of a statement, on average, before the analysis gives up."""
@@ -72,9 +73,19 @@ class Executor(Calls):
                 self.scope = self.program.classes[statement].scope
             elif isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 continue
-            for inner in _blocks(statement):
+            for inner in self._running(statement):
                 self.block(inner)
             self.scope = outer
+
+    def _running(self, statement: ast.stmt) -> list[list[ast.stmt]]:
+        """Blocks of a compound statement that can run: a module knows whether it is the script."""
+        blocks = _blocks(statement)
+        if isinstance(statement, ast.If):
+            script = self.function.module is self.program.project.script
+            asked = asks_for_main(statement.test, self.program.module_scope(self.function.module))
+            if asked is not None:
+                return blocks[:1] if asked is script else blocks[1:]
+        return blocks
 
     def _step(self, statement: ast.stmt) -> None:
         """Execute one statement (of a compound one: the header) unless it can bring nothing new."""
@@ -385,6 +396,18 @@ def _call_order(call: LibraryCall) -> tuple[object, ...]:
 def _load(target: ast.expr) -> ast.expr:
     """The target as an expression that is read."""
     return target
+
+
+def asks_for_main(test: ast.expr, scope: Scope) -> bool | None:
+    """True for ``__name__ == "__main__"``, False for ``!=``, None for any other test."""
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1 or "__name__" in scope.names:
+        return None
+    sides = [test.left, test.comparators[0]]
+    name = any(isinstance(side, ast.Name) and side.id == "__name__" for side in sides)
+    main = any(isinstance(side, ast.Constant) and side.value == "__main__" for side in sides)
+    if not (name and main) or not isinstance(test.ops[0], (ast.Eq, ast.NotEq)):
+        return None
+    return isinstance(test.ops[0], ast.Eq)
 
 
 def _blocks(statement: ast.stmt) -> list[list[ast.stmt]]:

@@ -8,7 +8,7 @@ groups) are the object itself, what it was given is its contents.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 
@@ -70,6 +70,7 @@ class Heap:
         self._grown: set[Key] = set()  # since the statement began
         self.repeating = False  # inside a callback, that may be called any number of times
         self.many: set[Obj] = set()  # allocated by such callbacks
+        self._reached: dict[Obj, set[Obj]] = {}
         self._interned: dict[tuple[object, ...], Obj] = {}
         self._originals: dict[Obj, Obj] = {}
         self._free: dict[Function, tuple[tuple[Scope, str], ...]] = {}
@@ -170,7 +171,10 @@ class Heap:
             declared = self.effects.type(obj.type).elements
             if declared:  # a mapping of tensors holds tensors, not what the lump holds
                 return {self.part(obj, declared)}
-            return {obj} | self.contents_of(owner_of(obj))
+            found = {obj} | self.contents_of(owner_of(obj))
+            if obj.type == "builtins.dict":  # vars(x)
+                found = found.union(*self.fields_of(owner_of(obj)).values()) - {obj}
+            return found
         found = set(self.contents.get(obj, ()))
         for key in obj.indices:
             found |= self.field(obj, key)
@@ -278,8 +282,9 @@ class Heap:
 
     def parts(self, owner: Obj, type_name: str = "") -> set[Obj]:
         """Some part of a lump, those that constant keys lead to among them."""
-        made = self.part(owner, type_name)
-        return {made}.union(*(self.field(owner_of(owner), key) for key in owner_of(owner).indices))
+        made, lump = self.part(owner, type_name), owner_of(owner)
+        self.read.add(lump)
+        return {made}.union(*(self.field(lump, key) for key in lump.indices))
 
     def entry(self, owner: Obj, key: str) -> Obj | None:
         """What the constant subscript `key` of a lump leads to, where that is told apart.
@@ -363,22 +368,23 @@ class Heap:
                     stack += new
         return found
 
-    def held(self, objs: set[Obj]) -> set[Obj]:
+    def reach_of(self, obj: Obj) -> set[Obj]:
+        """Everything reachable from one object of a heap that grows no more."""
+        if obj not in self._reached:
+            self._reached[obj] = self.reach({obj})
+        return self._reached[obj]
+
+    def held(self, objs: AbstractSet[Obj]) -> set[Obj]:
         """Everything that saving `objs` saves; functions, classes and methods only by name."""
-        return _closure(objs, self._saved_with)
-
-    def _saved_with(self, obj: Obj) -> set[Obj]:
-        if obj.kind in ("function", "class", "module", "library", "bound"):
-            return set()
-        return self.successors(obj)
-
-
-def _closure(objs: set[Obj], successors: Callable[[Obj], set[Obj]]) -> set[Obj]:
-    seen = set(objs)
-    stack = list(objs)
-    while stack:
-        for successor in successors(stack.pop()):
-            if successor not in seen:
-                seen.add(successor)
-                stack.append(successor)
-    return seen
+        found = set(objs)
+        stack = list(objs)
+        while stack:
+            obj = stack.pop()
+            if obj.kind in ("function", "class", "module", "library", "bound"):
+                continue
+            for group in self._groups(obj):
+                new = group - found
+                if new:
+                    found |= new
+                    stack += new
+        return found

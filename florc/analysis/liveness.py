@@ -87,6 +87,11 @@ DYNAMIC = {"locals", "vars", "eval", "exec", "globals"}
 """Functions that may read any name of the frame."""
 
 
+def _of_object(call: ast.Call) -> bool:
+    """Whether it is ``vars(x)``, which reads the attributes of x."""
+    return getattr(call.func, "id", "") == "vars" and bool(call.args)
+
+
 def liveness(
     cfg: ControlFlowGraph,
     scope: Scope,
@@ -112,7 +117,7 @@ def liveness(
         for part in evaluated(node):
             for child in ast.walk(part):
                 if isinstance(child, ast.Call) and isinstance(child.func, ast.Name):
-                    if child.func.id in DYNAMIC:
+                    if child.func.id in DYNAMIC and not _of_object(child):
                         uses |= scope.names
         if captures is not None and node.statement is not None and node.role != "bind":
             uses |= captures.read_by(node.statement, scope)

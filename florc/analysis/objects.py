@@ -91,9 +91,9 @@ class Access:
     """One effect of one statement, in terms of abstract objects.
 
     `kind`: mutate | rebind | draw | train | kill_grads | read_grads | clock | sink | dynamic |
-    advance.  `attribute` narrows a mutation to one attribute ("" the whole object); `deep` widens
-    it to all that is reachable (of `package`).  `certainty` is "assumed" when an unknown call stood
-    in the way.
+    advance | unknown (a call of something that no model describes: `name`).  `attribute` narrows a
+    mutation to one attribute ("" the whole object); `deep` widens it to all that is reachable (of
+    `package`).  `certainty` is "assumed" when an unknown call stood in the way.
     """
 
     kind: str
