@@ -756,7 +756,7 @@ class Calls(Expressions):
                 if result is obj:
                     found |= self.method(obj, "__next__", [], node)
                 else:
-                    found |= self._iterate_one(result, node)
+                    found |= self.iterate({result}, node)
             return found | self.heap.contents_of(obj)
         if obj.cls.method("__getitem__") is not None:
             return self.method(obj, "__getitem__", [set()], node)
