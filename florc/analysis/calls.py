@@ -29,7 +29,7 @@ class Calls(Expressions):
             objs = self.evaluate(argument)
             if isinstance(argument, ast.Starred):
                 for obj in list(self.value_of(objs)):
-                    rest |= self.heap.elements(obj)
+                    rest |= self.unpack(obj, argument)
             else:
                 args.append(objs)
         kwargs: Keywords = {}

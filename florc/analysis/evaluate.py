@@ -195,6 +195,23 @@ class Expressions(State):
                 self.evaluate(child)
         return set()
 
+    def truth(self, node: ast.expr | None) -> set[Obj]:
+        """A condition: what it may evaluate to, with the effects of asking whether it's true."""
+        objs = self.evaluate(node)
+        for obj in self.value_of(objs) if node is not None else ():
+            if obj.cls is not None:
+                name = "__bool__" if obj.cls.method("__bool__") is not None else "__len__"
+                self.method(obj, name, [], node)  # type: ignore[arg-type]
+        return objs
+
+    def unpack(self, obj: Obj, node: ast.AST) -> set[Obj]:
+        """What `*obj` or `a, b = obj` gives: iterators move, and classes' `__iter__` runs."""
+        generator = obj.function is not None and obj.function.generator
+        iterable = obj.cls is not None and obj.cls.method("__iter__") is not None
+        if obj.kind == "alloc" and (generator or iterable or obj.type in LAZY):
+            return self.iterate({obj}, node)
+        return self.heap.elements(obj)
+
     def _on_Name(self, node: ast.Name) -> set[Obj]:
         return self.lookup(node.id)
 
@@ -380,11 +397,11 @@ class Expressions(State):
         return self.call(node)
 
     def _on_IfExp(self, node: ast.IfExp) -> set[Obj]:
-        self.evaluate(node.test)
+        self.truth(node.test)
         return self.evaluate(node.body) | self.evaluate(node.orelse)
 
     def _on_BoolOp(self, node: ast.BoolOp) -> set[Obj]:
-        return set().union(*(self.evaluate(value) for value in node.values))
+        return set().union(*(self.truth(value) for value in node.values))
 
     def _on_NamedExpr(self, node: ast.NamedExpr) -> set[Obj]:
         objs = self.value_of(self.evaluate(node.value))
@@ -436,8 +453,10 @@ class Expressions(State):
         return not (declared.closed or declared.closed_base)
 
     def _on_UnaryOp(self, node: ast.UnaryOp) -> set[Obj]:
-        objs = self.evaluate(node.operand)
-        return set() if isinstance(node.op, ast.Not) else self.operate(node, objs, set())
+        if isinstance(node.op, ast.Not):
+            self.truth(node.operand)
+            return set()
+        return self.operate(node, self.evaluate(node.operand), set())
 
     def _on_Compare(self, node: ast.Compare) -> set[Obj]:
         objs = self.value_of(self.evaluate(node.left))
@@ -462,7 +481,7 @@ class Expressions(State):
             if isinstance(element, ast.Starred):
                 positional = False
                 for obj in list(objs):
-                    self.heap.add_contents(made, self.heap.elements(obj))
+                    self.heap.add_contents(made, self.unpack(obj, element))
             elif positional and type_name != "builtins.set":
                 self.heap.add_field(made, f"[{index}]", objs)
             else:
@@ -502,7 +521,7 @@ class Expressions(State):
                 first = self.iterate(self.value_of(self.evaluate(generator.iter)), node)
             self.assign(generator.target, first)
             for condition in generator.ifs:
-                self.evaluate(condition)
+                self.truth(condition)
         made = self.heap.alloc(node, type_name, where=self.function)
         if isinstance(node, ast.DictComp):
             objs = self.evaluate(node.key) | self.evaluate(node.value)

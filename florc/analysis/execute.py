@@ -129,7 +129,7 @@ class Executor(Calls):
                     if not starred and key in obj.indices:
                         pieces |= self.heap.field(obj, key) | self.heap.contents_of(obj)
                     else:
-                        pieces |= self.heap.elements(obj)
+                        pieces |= self.unpack(obj, target)
                 self.assign(element, pieces)
 
     def _bind(self, name: str, objs: set[Obj]) -> None:
@@ -236,9 +236,13 @@ class Executor(Calls):
     _do_AsyncFor = _do_For
 
     def _do_While(self, node: ast.While | ast.If) -> None:
-        self.evaluate(node.test)
+        self.truth(node.test)
 
     _do_If = _do_While
+
+    def _do_Assert(self, node: ast.Assert) -> None:
+        self.truth(node.test)
+        self.evaluate(node.msg)
 
     def _do_With(self, node: ast.With | ast.AsyncWith) -> None:
         for item in node.items:
@@ -277,7 +281,7 @@ class Executor(Calls):
                     self._bind(name, everything)
                 if isinstance(pattern, ast.MatchValue):
                     self.evaluate(pattern.value)
-            self.evaluate(case.guard)
+            self.truth(case.guard)
 
     def _do_Delete(self, node: ast.Delete) -> None:
         for target in node.targets:
