@@ -27,7 +27,14 @@ TYPES = {
     "E": "defaultdict of lists",
     "M": "dict of objects",
     "B": "Bag",
+    "A": "numpy array of 4 floats",
+    "K": "numpy random generator",
+    "X": "torch tensor of 3 floats",
+    "Z": "torch random generator",
+    "Y": "Fit: a model with optimizer and scheduler",
 }
+LIBRARIES = {"numpy": "AK", "torch": "XZY"}
+"""Types that only programs with that import have."""
 
 HEADER = """\
 import collections
@@ -35,6 +42,7 @@ import contextlib
 import copy
 import functools
 import heapq
+import io
 import itertools
 import random
 from collections import Counter, defaultdict, deque
@@ -180,6 +188,18 @@ class Bag:
     def __len__(self):
         return len(self.held)
 
+    def __bool__(self):
+        self.depth = (self.depth + 3) % 37
+        return self.depth % 2 == 0
+
+    def __str__(self):
+        self.depth = (self.depth + 5) % 31
+        return "bag" * (self.depth % 3)
+
+    def __lt__(self, other):
+        self.depth = (self.depth + 7) % 29
+        return self.depth < other
+
     def __iter__(self):
         return iter(sorted(self.held))
 
@@ -220,6 +240,36 @@ class Walk:
         if self.at > 60:
             raise StopIteration
         return self.at
+
+
+class Muffle:
+    def __init__(self):
+        self.caught = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.caught += kind is not None
+        return True
+
+
+class Lens:
+    def __init__(self, of):
+        self.of = of
+
+    def __getattr__(self, name):
+        return getattr(self.of, name)
+
+
+class Times:
+    def __init__(self, inner):
+        self.inner = inner
+        self.count = 0
+
+    def __call__(self, *args):
+        self.count += 1
+        return (self.inner(*args) + self.count) % 67
 
 
 def numbers(n, step=1):
@@ -294,6 +344,61 @@ def entered(xs):
 def square(v):
     return v * v % 61
 
+
+def traced(inner):
+    seen = [0]
+
+    @functools.wraps(inner)
+    def outer(*args, **kwargs):
+        seen[0] += 1
+        return (inner(*args, **kwargs) + seen[0]) % 73
+
+    return outer
+
+
+@traced
+def twice(v):
+    return v * 2
+
+
+@Times
+def thrice(v):
+    return v * 3
+
+
+def dive(n, xs):
+    if n <= 0:
+        return len(xs)
+    xs.append(n)
+    del xs[:-5]
+    return dive(n - 1, xs) + xs[0]
+
+
+def keyed(*args, **kwargs):
+    kwargs.setdefault("kept", []).append(len(args))
+    return sum(args) + len(kwargs["kept"]) + sum(v for v in kwargs.values() if isinstance(v, int))
+
+
+def split(xs, n):
+    return xs[: n % 3], xs
+
+
+def early(xs, n):
+    for v in xs:
+        try:
+            if v > n:
+                return v
+        finally:
+            early.seen = getattr(early, "seen", 0) + 1
+    return getattr(early, "seen", 0)
+
+
+def collected(xs, n):
+    for k in range(n % 5 + 30):
+        xs.append(k)
+        del xs[:-4]
+        yield k + len(xs)
+
 """
 
 MAKE = {
@@ -314,6 +419,11 @@ MAKE = {
     "E": ("defaultdict(list)", "defaultdict(list, {{1: [{I}]}})"),
     "M": ("{{'a': Box({I}), 'b': Data({I})}}", "{{'a': Slim({I}), 'b': Bare({I})}}"),
     "B": ("Bag()",),
+    "A": ("np.zeros(4)", "np.arange(4.0) + {I}", "np.ones((2, 2)).reshape(4)"),
+    "K": ("np.random.default_rng({I})",),
+    "X": ("torch.zeros(3)", "torch.arange(3.0) + {I}", "torch.randn(3)"),
+    "Z": ("torch.Generator().manual_seed({I})",),
+    "Y": ("Fit({I})", "Fit({I}, 'adam')"),
 }  # fmt: skip
 
 ALIAS = {
@@ -322,7 +432,14 @@ ALIAS = {
           "counted({I})", "{B1}({I})", "{B1}[{I}]", "int({I} in {B1})", "{D1}.get({I}, 0)",
           "{Q1}.popleft() if {Q1} else 1", "square({I})", "Box.note({I})", "Box.made % 50",
           "{D1}.setdefault({I} % 5, {I})", "{L1}.pop() if {L1} else 2", "max({L1}, default=0)",
-          "{T1}[0]", "len({E1}[{I} % 3])", "sum(o.n for o in {P1})", "{R1}.getrandbits(5)"),
+          "{T1}[0]", "len({E1}[{I} % 3])", "sum(o.n for o in {P1})", "{R1}.getrandbits(5)",
+          "twice({I})", "thrice({I})", "dive({I} % 4, {L1})", "keyed({I}, a={I})",
+          "early({L1}, {I})", "(2 if {B1} else 3)", "len(str({B1}))", "len(f'{{{B1}}}')",
+          "int(not {B1})", "int({B1} < {I})", "Lens({O1}).bump()", "Lens({O1}).n", "muffle.caught",
+          "keyed(*{L1}[:2], **{{'a': {I}}})", "(lambda *v: sum(v))(*{L1}[:3])",
+          "int({A1}.sum()) % 50", "int({K1}.integers(9))", "int(np.random.randint(9))",
+          "int({X1}.abs().sum().item() * 10) % 40", "int(torch.randint(9, (1,)).item())",
+          "int(torch.randint(9, (1,), generator={Z1}).item())", "{Y1}.n"),
     "L": ("{L2}", "{O1}.items", "{O1}.share()", "{N1}[0]", "{T1}[1]", "{E1}[{I} % 3]",
           "{L2}[:3]", "{L2} + [{I}]", "list({L2})", "copy.copy({L2})", "sorted({S1})",
           "{M1}['a'].items", "{P1}[0].items", "copy.deepcopy({L2})", "[v + 1 for v in {L2}][-4:]",
@@ -347,6 +464,15 @@ ALIAS = {
     "E": ("{E2}", "copy.copy({E2})"),
     "M": ("{M2}", "{{**{M2}, 'a': {O1}}}", "dict({M2})"),
     "B": ("{B2}", "copy.copy({B2})"),
+    "A": ("{A2}", "{A2}.copy()", "{A2}[:]", "{A2} * 0.5", "{A2}.reshape(2, 2).reshape(4)",
+          "np.sort({A2})", "np.random.rand(4)", "{K1}.normal(size=4)", "{A2}.astype(float)",
+          "np.concatenate([{A2}[:2], {A3}[2:]])", "{A2}.T", "np.asarray({A2})"),
+    "K": ("{K2}", "copy.deepcopy({K2})"),
+    "X": ("{X2}", "{X2}.clone()", "{X2}[:]", "{X2}.view(3)", "{X2} * 0.5", "{X2}.detach()",
+          "torch.rand(3)", "torch.rand(3, generator={Z1})", "({X2} + {X3}) / 2",
+          "{Y1}.net[0].weight.detach()[0]", "{Y1}.ema[1]", "torch.bernoulli(torch.full((3,), 0.5))"),
+    "Z": ("{Z2}",),
+    "Y": ("{Y2}", "copy.deepcopy({Y2})"),
 }  # fmt: skip
 
 SIMPLE = (
@@ -398,6 +524,51 @@ SIMPLE = (
     "{L1!} = [*{L2}[:2], *{L3}[:2]]", "globals_holder['x'] = {I}",
     "globals_holder['y'].append({I})",
     "nested['a']['b'] = {I}", "nested['a']['c'].append({I})",
+    "{i1!}, {L1!} = len({L2}), split({L2}, {I})[1]", "{L1!}, {L2!} = split({L3}, {I})",
+    "with contextlib.suppress(KeyError):\n    {D1}.pop({I})\n    {i1!} = {I}",
+    "with muffle:\n    {i1!} = {D1}[{I}]\n    {L1}.append({I})",
+    "with muffle as held, {B1}:\n    {L1}.append(held.caught)",
+    "while ({i1!} := {i1!} + 1) % 3:\n    {L1}.append({i1!})\n    del {L1}[:-4]",
+    "{L1!} = [w := v + 1 for v in {L2}[:3]]",
+    "if hasattr({O1}, '__dict__'):\n    {O1}.tag = {I}",
+    "if hasattr({O1}, 'tag'):\n    del {O1}.tag",
+    "{i1!} = getattr({O1}, 'tag', 0) + 1",
+    "match {O1}:\n    case Data(n=k):\n        {i1!} = k\n    case Box(items=[k, *_]):\n"
+    "        {L1}.append(k)",
+    "match {D1}:\n    case {{1: v, **rest}}:\n        {i1!} = v + len(rest)",
+    "print({I}, {i1}, file=sink)", "sink.write(f'{{{i1}:>4}}')",
+    "for v in collected({L1}, {I}):\n    if v > 2:\n        break\n    {i1!} = v",
+    "{C1!} = {C2} if {I} % 2 else Times({C2})",
+    "xs = {L1}\nxs += [{I}]\nys = xs[-4:]\n{L2!} = ys",
+    "{L1!}, {L2!} = {L2!}, {L1!}",
+    "for {i1!} in {L1}[:2]:\n    {O1}.bump({i1!})",
+    "{D1}[{I} % 4], {D1}[{I} % 4] = {I}, {I}",
+    "del {D1}[{D1}.setdefault({I} % 3, 1) and next(iter({D1}))]",
+    "{S1}.update({L1})", "{S1} -= {{{I}}}" if False else "{S1}.symmetric_difference_update([{I}])",
+    "{E1}.pop({I} % 3, None)", "{Q1}.extendleft([{I}])", "{L1}.remove({L1}[0]) if {L1} else None",
+    "{L1}.clear()", "{D1}.clear()", "assert {B1} or True", "{N1}[0] += [{I}]",
+    "{M1}['a'].items[:] = [{I}]", "{O1}.items += [{I}]", "{O1}.n -= 1 if {B1} else 2",
+    "{L1!} = {L2} * 1", "{L1} *= 1" if False else "{L1}.extend({L1}[:1])",
+    "{i1!} = 1 if {O1} is {O2} else 2", "{i1!} += {O1} in {P1}",
+    # numpy
+    "{A1!} += {I}", "{A1}[{I} % 4] = {I}", "{A1}[1:3] *= 0.5", "np.random.shuffle({A1})",
+    "{A1}.sort()", "{A1}.fill({I})", "np.add({A1}, 1, out={A1})", "{K1}.shuffle({A1})",
+    "{A1!} = {A1!} % 7", "{A1}[{A1} > 20] = 0", "np.random.seed({I})", "{A1!} %= 50",
+    "np.copyto({A1}, {A2})", "{A1}.resize(4)" if False else "{A1}[::2] -= {A2}[::2]",
+    "for row in {A1}.reshape(2, 2):\n    row += 1", "np.random.rand(2)",
+    # torch
+    "{X1}.add_({I})", "{X1}.mul_(0.5)", "{X1}[0] = {I}", "{X1!} += 1", "{X1}[1:].fill_({I})",
+    "{X1}.copy_({X2})", "torch.manual_seed({I})", "{X1}.clamp_(-9, 9)", "{X1!} = {X1!} % 7",
+    "torch.add({X1}, 1, out={X1})", "{X1}.data[1] = {I}", "{Z1}.manual_seed({I})", "torch.rand(1)",
+    "{Y1}.step({X1})", "{Y1}.step({X1})", "{Y1}.sched.step()", "{Y1}.net.train()",
+    "{Y1}.net.eval()", "{Y1}.n += 1", "{Y1}.probe()",
+    "with torch.no_grad():\n    {Y1}.net[0].weight.mul_(0.9)",
+    "{Y1}.opt.param_groups[0]['lr'] = 0.01 * (1 + {I} % 5)",
+    "for group in {Y1}.opt.param_groups:\n    group['lr'] *= 0.9",
+    "{Y1}.best = copy.deepcopy({Y1}.net.state_dict())",
+    "if {Y1}.best is not None:\n    {Y1}.net.load_state_dict({Y1}.best)",
+    "{Y1}.ema = {Y1}.ema * 0.5", "nn.init.normal_({Y1}.net[0].weight)",
+    "nn.utils.clip_grad_norm_({Y1}.net.parameters(), 0.5)", "{Y1}.opt.zero_grad()",
 )  # fmt: skip
 
 VIEWS = {
@@ -405,10 +576,12 @@ VIEWS = {
     "Q": "list({Q1})[-5:]", "T": "repr({T1})", "O": "repr({O1}.view())", "N": "repr({N1}[-4:])",
     "P": "repr([o.view() for o in {P1}])", "E": "repr(sorted({E1}.items()))",
     "M": "repr([(k, o.view()) for k, o in {M1}.items()])", "B": "repr({B1}.view())",
-    "C": "{C1}()", "G": "next({G1}, -1)", "R": "{R1}.random()",
+    "C": "{C1}()", "G": "next({G1}, -1)", "R": "{R1}.random()", "A": "repr({A1}.tolist())",
+    "K": "{K1}.random()", "X": "repr({X1}.tolist())", "Z": "torch.rand(1, generator={Z1}).item()",
+    "Y": "repr({Y1}.view())",
 }  # fmt: skip
 
-PURE_VIEWS = "iLDSQTONPEMB"
+PURE_VIEWS = "iLDSQTONPEMBAXY"
 PARAMS = "iLDSOQN"
 EXTRA = """
 def zip_sum(a, b):
@@ -423,8 +596,59 @@ def enumerated(it):
         yield k + v
 
 
+sink = io.StringIO()
+muffle = Muffle()
 globals_holder = {"x": 0, "y": []}
 nested = {"a": {"b": 0, "c": []}}
+
+"""
+
+
+NUMPY = """
+import numpy as np
+
+np.random.seed(7)
+"""
+
+TORCH = """
+import torch
+from torch import nn
+
+torch.manual_seed(5)
+
+
+class Fit:
+    def __init__(self, n, kind="sgd"):
+        self.net = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.2))
+        if kind == "sgd":
+            self.opt = torch.optim.SGD(self.net.parameters(), lr=0.05, momentum=0.9)
+        else:
+            self.opt = torch.optim.Adam(self.net.parameters(), lr=0.02)
+        self.sched = torch.optim.lr_scheduler.StepLR(self.opt, 2, gamma=0.5)
+        self.ema = self.net[0].weight.detach().clone()
+        self.best = None
+        self.n = n
+
+    def step(self, x):
+        out = self.net(torch.stack([x, x + 1.0]) / 50)
+        loss = ((out - 1.0) ** 2).mean()
+        self.opt.zero_grad()
+        loss.backward()
+        self.opt.step()
+        self.ema.lerp_(self.net[0].weight.detach(), 0.25)
+        return loss.item()
+
+    @torch.no_grad()
+    def probe(self):
+        self.net.eval()
+        value = self.net(torch.ones(1, 3)).sum().item()
+        self.net.train()
+        return value
+
+    def view(self):
+        lr = self.opt.param_groups[0]["lr"]
+        return (self.net[0].weight.tolist(), self.net[1].running_mean.tolist(), lr, self.n,
+                self.ema.tolist(), self.net.training, self.sched.last_epoch)
 
 """
 
@@ -446,10 +670,24 @@ class Writer:
         self.functions: list[tuple[str, str, bool]] = []  # name, parameter types, generator
         self.number = 0
         self.logs = 0
+        self.imports = [name for name in LIBRARIES if rng.random() < 0.25]
+        absent = "".join(LIBRARIES[name] for name in LIBRARIES if name not in self.imports)
+        self.kinds = "".join(kind for kind in TYPES if kind not in absent)
+        self.simple = [t for t in SIMPLE if self.usable(t)]
+        self.alias = {k: [t for t in ALIAS[k] if self.usable(t)] for k in self.kinds}
 
     def pick(self, options: Sequence[str]) -> str:
         """One of `options`."""
         return options[self.rng.randrange(len(options))]
+
+    def usable(self, template: str) -> bool:
+        """Whether the program has all types and imports that a template uses."""
+        if not set(re.findall(r"\{([a-zA-Z])\d!?\}", template)) <= set(self.kinds):
+            return False
+        needs = {"np.": "numpy", "torch.": "torch", "nn.": "torch"}
+        return all(
+            name in self.imports for prefix, name in needs.items() if re.search(rf"\b{prefix}", template)
+        )
 
     def fresh(self, stem: str) -> str:
         """A name that wasn't used yet."""
@@ -480,7 +718,7 @@ class Writer:
             return str(self.rng.randrange(12))
         if roll < 0.7:
             return self.pick(scope.visible["i"])
-        text = self.fill(self.pick(ALIAS["i"]), scope, depth)
+        text = self.fill(self.pick(self.alias["i"]), scope, depth)
         return f"({text})"
 
     def block(self, lines: list[str], indent: int) -> list[str]:
@@ -508,10 +746,10 @@ class Writer:
             if self.rng.random() < 0.3:
                 source = self.fill(self.pick(MAKE[kind]), scope)
             else:
-                source = self.fill(self.pick(ALIAS[kind]), scope)
+                source = self.fill(self.pick(self.alias[kind]), scope)
             return [f"{self.pick(scope.rebindable[kind])} = {source}"]
         for _ in range(20):
-            template = self.pick(SIMPLE)
+            template = self.pick(self.simple)
             kinds = re.findall(r"\{([a-zA-Z])\d!\}", template)
             if all(scope.rebindable.get(kind) for kind in kinds):
                 return self.fill(template, scope).split("\n")
@@ -519,10 +757,21 @@ class Writer:
 
     def log(self, scope: Scope) -> str:
         """A log statement; now and then one that draws or advances."""
-        kinds = PURE_VIEWS if self.rng.random() < 0.93 else "CGR"
+        roll = self.rng.random()
+        kinds = [k for k in (PURE_VIEWS if roll < 0.93 else "CGRKZ") if k in self.kinds]
         view = self.fill(VIEWS[self.pick(kinds)], scope)
+        if roll < 0.1:
+            view = self.relations(scope)
         self.logs += 1
         return f'flor.log("v{self.logs}", {view})'
+
+    def relations(self, scope: Scope) -> str:
+        """Which of some variables are the same object."""
+        kind = self.pick([k for k in "LLDSQTOOCGRNPEMBAX" if k in self.kinds])
+        names = sorted(set(scope.visible[kind]))
+        parts = {"L": "{N1}[0] {O1}.items {T1}[1]", "O": "{P1}[0] {M1}['a'] {O1}.child"}
+        more = self.fill(parts.get(kind, ""), scope).split()
+        return f"[a is b for a, b in itertools.combinations([{', '.join([*names, *more])}], 2)]"
 
     def call(self, scope: Scope) -> list[str]:
         """A call of a function of the program."""
@@ -583,8 +832,10 @@ class Writer:
         name = self.fresh("e" if outer else "k")
         times = 2 + self.rng.randrange(3)
         kind = self.pick(
-            ("range", "range", "enumerate", "list", "gen", "zip", "iter", "named", "objs")
+            ("range", "range", "enumerate", "list", "gen", "zip", "iter", "named", "objs", "while")
         )
+        if kind == "while" and outer:
+            return self.while_loop(scope, name, times)
         if kind == "range":
             head = f"for {name} in range({times}):"
         elif kind == "enumerate":
@@ -615,18 +866,30 @@ class Writer:
             lines += ["else:", *self.block(self.statements(scope, 1, 2, False, log), 1)]
         return lines
 
+    def while_loop(self, scope: Scope, name: str, times: int) -> list[str]:
+        """An outer while loop, by a condition or by a break."""
+        inner = Scope({**scope.visible, "i": [*scope.visible["i"], name]}, scope.rebindable)
+        body = self.statements(inner, 3 + self.rng.randrange(self.size), 0, True, True)
+        body = [line.replace("continue", "break") for line in body]  # would step over the counter
+        body.append(self.log(inner))
+        if self.rng.random() < 0.5:
+            return [f"{name} = 0", f"while {name} < {times}:",
+                    *self.block([f"{name} += 1", *body], 1)]  # fmt: skip
+        body += [f"{name} += 1", f"if {name} >= {times}:", "    break"]
+        return [f"{name} = 0", "while True:", *self.block(body, 1)]
+
     def function(self, globals_: dict[str, list[str]]) -> list[str]:
         """A function of the program; some rebind globals, some have loops, some log."""
         name = self.fresh("f")
         kinds = "".join(self.pick(PARAMS) for _ in range(self.rng.randrange(3)))
         params = [f"p{n}" for n in range(len(kinds))]
         visible = {k: list(v) for k, v in globals_.items()}
-        rebindable: dict[str, list[str]] = {k: [] for k in TYPES}
+        rebindable: dict[str, list[str]] = {k: [] for k in self.kinds}
         lines = []
         for kind, param in zip(kinds, params):
             visible[kind] = [*visible[kind], param, param]
             rebindable[kind].append(param)
-        for kind in TYPES:
+        for kind in self.kinds:
             if self.rng.random() < 0.2:
                 shared = self.pick(globals_[kind])
                 lines.append(f"global {shared}")
@@ -664,14 +927,16 @@ class Writer:
     def program(self) -> str:
         """The whole text."""
         seed = self.rng.randrange(100)
-        globals_ = {k: [f"{k}0", f"{k}1"] for k in TYPES}
+        globals_ = {k: [f"{k}0", f"{k}1"] for k in self.kinds}
         plain = {"i": ["1", "2"]}
         lines: list[str] = []
-        order = "iLDSQTORNPEMBGC"
+        order = "".join(k for k in "iLDSQTORNPEMBGCAKXZY" if k in self.kinds)
         for kind in order:
             for name in globals_[kind]:
                 lines.append(f"{name} = {self.fill(self.pick(MAKE[kind]), Scope(plain, {}))}")
-        text = HEADER.format(seed=seed) + EXTRA + "\n".join(lines) + "\n\n\n"
+        text = HEADER.format(seed=seed) + EXTRA
+        text += NUMPY * ("numpy" in self.imports) + TORCH * ("torch" in self.imports)
+        text += "\n".join(lines) + "\n\n\n"
         functions: list[str] = []
         for _ in range(self.rng.randrange(4)):
             functions += self.function(globals_)
@@ -681,11 +946,11 @@ class Writer:
         body: list[str] = []
         if in_main:
             visible = {k: [*v] for k, v in globals_.items()}
-            rebindable: dict[str, list[str]] = {k: [] for k in TYPES}
+            rebindable: dict[str, list[str]] = {k: [] for k in self.kinds}
             for kind in order:
                 if self.rng.random() < 0.7:
                     local = f"{kind}_"
-                    source = self.pick(MAKE[kind] if self.rng.random() < 0.5 else ALIAS[kind])
+                    source = self.pick(MAKE[kind] if self.rng.random() < 0.5 else self.alias[kind])
                     body.append(f"{local} = {self.fill(source, Scope(globals_, globals_))}")
                     visible[kind] += [local, local]
                     rebindable[kind].append(local)
@@ -701,6 +966,8 @@ class Writer:
             if self.rng.random() < 0.6:
                 view = self.fill(VIEWS[kind], scope)
                 body.append(f'flor.log("end {kind}", {view})')
+        body.append(f'flor.log("same", {self.relations(scope)})')
+        body.append('flor.log("sink", sink.getvalue()[-40:])')
         if in_main:
             return text + "\n".join(["def main():", *self.block(body, 1), "", "", "main()", ""])
         return text + "\n".join([*body, ""])
