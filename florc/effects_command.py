@@ -118,6 +118,8 @@ def for_promotions(run: str, promotions: Iterable[dict[str, Any]]) -> str:
     suggestions: list[_Suggestion] = []
     remarks: list[str] = []
     for found in promotions:
+        if found.get("guarded"):
+            continue
         place = f"{found['file']}:{found['line']}"
         if found["how"] == "stream":
             remarks.append(

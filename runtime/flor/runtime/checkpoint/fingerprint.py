@@ -230,7 +230,7 @@ class _Look(_Walk):
     """A walk that hashes instead of copying.  Overrides what depends on more than the state."""
 
     def __init__(self, covered: Covered, sinks: frozenset[str], phase: int) -> None:
-        super().__init__(skip_grads=True)
+        super().__init__(skip_grads=True, origins=None)
         self.covered = covered
         self.sinks = sinks
         self.phase = phase

@@ -190,7 +190,9 @@ class Check:
         known = {member.path for member in watch.plan.state}
         here = (*key(state.parent_ctx), (state.name, state.index))
         found = [
-            Promotion(plan.name, g.path, "rebound", plan.file, g.line, self.taken(), here)
+            Promotion(
+                plan.name, g.path, "rebound", plan.file, g.line, self.taken(), here, guarded=True
+            )
             for g in plan.guarded
             if (inner is None or inner in g.loops) and g.path not in known
         ]

@@ -34,6 +34,7 @@ class Promotion:
     after: int  # checkpoints that the run had taken before; they don't hold the root
     position: tuple[tuple[str, int], ...] = ()  # of the head where it was noticed
     suspects: tuple[dict[str, Any], ...] = ()  # as of the plan's claim
+    guarded: bool = False  # not changed unseen: a loop that its absence counted on didn't run
 
 
 @dataclass
