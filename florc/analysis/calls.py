@@ -640,6 +640,12 @@ class Calls(Expressions):
                         self.heap.add_contents(pair, self.heap.elements(obj))
                 self.heap.add_contents(made, {pair})
                 found.add(made)
+            elif result.startswith("values:"):  # a view of a mapping; a lump's are parts of it
+                made = self.heap.alloc(node, "builtins.list", where=self.function, tag="values")
+                for obj in list(at(result[7:])):
+                    gone = {obj} if obj.type in SEQUENCES else set()
+                    self.heap.add_contents(made, self.heap.elements(obj) - gone)
+                found.add(made)
             elif result.startswith("elem:"):
                 for obj in list(at(result[5:])):
                     found |= self._element(obj, node)

@@ -30,7 +30,8 @@ or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is 
   ``elem:LOC`` (what LOC contains), ``part:self`` (a part of the receiver, of the given `type`),
   ``holder:LOC`` (a new container of `type` with parts of LOC), ``sum:LOC`` (LOC's items added up),
   ``call:LOC`` (what calling LOC returns),
-  ``copy:LOC``, ``deepcopy:LOC``, ``pairs:LOC`` (key-value pairs of a mapping), or a list of these.
+  ``copy:LOC``, ``deepcopy:LOC``, ``pairs:LOC`` (key-value pairs of a mapping), ``values:LOC`` (a
+  list of what LOC holds), or a list of these.
   Default ``new``.  A location with ``?option`` behind it counts only where the call, or the call
   that made the receiver, is given that option (``0?inplace``).
 * ``type``: the type of a ``new`` result.

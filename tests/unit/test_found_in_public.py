@@ -284,3 +284,21 @@ def test_a_generator_comes_back_with_its_seed_sequence() -> None:
     assert not differences(saved, capture({"space": live}))
     assert live["rng"].spawn(1)[0].random() == recorded["rng"].spawn(1)[0].random()
     assert live["rng"].random() == recorded["rng"].random()
+
+
+def test_values_of_a_mapping_are_no_pairs(tmp_path: Path) -> None:
+    """A hash of `state_dict().values()` is pure: it makes no gradient live."""
+    text = """
+        import torch
+
+        model = torch.nn.Linear(3, 1)
+        x = torch.randn(4, 3)
+    """
+    text = dedent(text) + dedent(TRAINING)
+    text += "values = model.state_dict().values()\n"
+    text += 'print(hash(b"".join(v.detach().numpy().tobytes() for v in values)))\n'
+    script = tmp_path / "script.py"
+    script.write_text(text)
+    (loop,) = compile_project(script, root=tmp_path).plan.loops
+    assert loop.dead_grads
+    assert all(member.certainty == "exact" for member in loop.state)
