@@ -686,7 +686,9 @@ class Writer:
             return False
         needs = {"np.": "numpy", "torch.": "torch", "nn.": "torch"}
         return all(
-            name in self.imports for prefix, name in needs.items() if re.search(rf"\b{prefix}", template)
+            name in self.imports
+            for prefix, name in needs.items()
+            if re.search(rf"\b{prefix}", template)
         )
 
     def fresh(self, stem: str) -> str:

@@ -17,29 +17,35 @@ _KNOWN = frozenset({"builtins", "collections", "torch", "numpy", "__main__"})
 
 
 def differences(
-    a: Snapshot, b: Snapshot, *, timeless: Collection[str] = (), modules: Collection[str] = ()
+    a: Snapshot,
+    b: Snapshot,
+    *,
+    timeless: Collection[str] | None = None,
+    modules: Collection[str] = (),
 ) -> list[str]:
     """Human paths of what differs: tensors, arrays, ints, strings, structure, RNG streams.
 
-    Plain Python floats count only below the `timeless` roots, which hold no clock times, and
-    there not inside of objects of other libraries than `_KNOWN` and the project's `modules`, for
-    nobody knows what those keep.  What is not stored (functions, locks, files) is left out.  At
-    most 1000 differences are listed; [] means equal.
+    Below the `timeless` roots, which hold no clock times, plain Python floats count too, but not
+    inside of objects of other libraries than `_KNOWN` and the project's `modules`, for nobody
+    knows what those keep.  Below the other roots numbers and strings don't count at all.  (None:
+    nothing is known of the roots, all but floats counts.)  What is not stored (functions, locks,
+    files) is left out.  At most 1000 differences are listed; [] means equal.
     """
     found: list[str] = []
     seen: set[tuple[int, int]] = set()
-    stack: list[tuple[str, Edge, Edge, bool]] = []
+    stack: list[tuple[str, Edge, Edge, int]] = []
     for path in [*a.roots, *(p for p in b.roots if p not in a.roots)]:
         if path not in a.roots or path not in b.roots:
             found.append(f"{path} is in one snapshot only")
         else:
-            stack.append((path, a.roots[path], b.roots[path], path in timeless))
-    stack.sort(key=lambda item: item[3])  # those to be compared with their floats are taken first
+            level = _MOST if timeless is None else _ALL if path in timeless else _NONE
+            stack.append((path, a.roots[path], b.roots[path], level))
+    stack.sort(key=lambda item: item[3])  # those to be compared most closely are taken first
     own = _KNOWN.union(name.partition(".")[0] for name in modules)
     while stack and len(found) < _LIMIT:
-        path, left, right, exact = stack.pop()
+        path, left, right, level = stack.pop()
         if type(left) is not tuple or type(right) is not tuple:
-            if not _same_atom(left, right, exact):
+            if not _same_atom(left, right, level):
                 found.append(f"{path} differs ({_short(a, left)} != {_short(b, right)})")
             continue
         if (left[0], right[0]) in seen:
@@ -48,20 +54,25 @@ def differences(
         why = _node_difference(a, left[0], b, right[0])
         if why is None:
             node = a.nodes[left[0]]
-            exact = exact and a.types[node[1]][0].partition(".")[0] in own
+            if a.types[node[1]][0].partition(".")[0] not in own:
+                level = min(level, _MOST)
             pairs = _pairs(path, node, b.nodes[right[0]])
-            stack += [(*pair, exact) for pair in reversed(pairs)]
+            stack += [(*pair, level) for pair in reversed(pairs)]
         elif why:
             found.append(f"{path} {why}")
     return found + _rng_differences(a, b)
 
 
-def _same_atom(left: Any, right: Any, exact: bool) -> bool:
+_NONE, _MOST, _ALL = 0, 1, 2
+"""Atoms that are compared: none, all but floats, all."""
+
+
+def _same_atom(left: Any, right: Any, level: int) -> bool:
     if type(left) is not type(right):
         return False
     if type(left) in (float, complex):
-        return not exact or repr(left) == repr(right)  # NaN is itself, -0.0 isn't 0.0
-    return bool(left == right)
+        return level < _ALL or repr(left) == repr(right)  # NaN is itself, -0.0 isn't 0.0
+    return level == _NONE or bool(left == right)
 
 
 def _short(snapshot: Snapshot, edge: Edge) -> str:
