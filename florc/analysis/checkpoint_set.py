@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from florc.analysis.callgraph import Summaries, statements_in
 from florc.analysis.cfg import ControlFlowGraph, case_of, handler_of
 from florc.analysis.clocks import Clocks
-from florc.analysis.heap import owner_of
+from florc.analysis.heap import SEQUENCES, Heap, owner_of
 from florc.analysis.liveness import LiveSets, names_of
 from florc.analysis.loops import LoopSite
 from florc.analysis.objects import Access, Function, Obj
@@ -445,13 +445,32 @@ def _add_mutated(
             chosen = min(inside, key=repr)
             change = changes[chosen]
             access = change.whole or next(iter(change.attributes.values()))
-            # Another member leads there too, though perhaps not for sure.
-            other = (p for p, m in members.items() if not m.alias and p in holders and p != path)
-            alias = next((p for p in other if inside <= heap.held(holders[p])), "")
+            # Another member may be what all this is a part of.
+            other = (
+                p
+                for p, m in members.items()
+                if not m.alias and p in holders and p != path and not _loose(p, members)
+            )
+            alias = next((p for p in other if inside <= _parts(heap, holders[p])), "")
             add(path, access, change.certain, alias=alias)
             if change.advanced is not None and isinstance(chosen.site, ast.Call):
                 iterators[chosen] = None
     return tuple(iterators)
+
+
+def _parts(heap: Heap, objs: set[Obj]) -> set[Obj]:
+    """What library objects are made of; what containers hold may be something else by now."""
+    found, stack = set(objs), list(objs)
+    while stack:
+        obj = stack.pop()
+        values = bool(obj.type) and heap.effects.type(obj.type).elements == obj.type  # a tensor
+        if obj.type in SEQUENCES or obj.cls is not None or values:
+            continue
+        for inner in heap.successors(obj) - found:
+            if inner.kind in ("alloc", "part"):
+                found.add(inner)
+                stack.append(inner)
+    return found
 
 
 def _loose(path: str, members: dict[str, Member]) -> bool:

@@ -470,7 +470,8 @@ ALIAS = {
     "K": ("{K2}", "copy.deepcopy({K2})"),
     "X": ("{X2}", "{X2}.clone()", "{X2}[:]", "{X2}.view(3)", "{X2} * 0.5", "{X2}.detach()",
           "torch.rand(3)", "torch.rand(3, generator={Z1})", "({X2} + {X3}) / 2",
-          "{Y1}.net[0].weight.detach()[0]", "{Y1}.ema[1]", "torch.bernoulli(torch.full((3,), 0.5))"),
+          "{Y1}.net[0].weight.detach()[0]", "{Y1}.ema[1]",
+          "torch.bernoulli(torch.full((3,), 0.5))"),
     "Z": ("{Z2}",),
     "Y": ("{Y2}", "copy.deepcopy({Y2})"),
 }  # fmt: skip

@@ -20,7 +20,7 @@ def main():
     fast = torch.optim.SGD(head.parameters(), lr=0.1)
     slow = torch.optim.Adagrad(rnn.parameters(), lr=0.02)
     hidden = torch.zeros(1, 1, 4)
-    for epoch in flor_abi.loop("epoch", range(3), state=("hidden", "loss", "rnn", "head", "fast", "slow")):
+    for epoch in flor_abi.loop("epoch", range(3), state=("hidden", "rnn", "head", "fast", "slow")):
         for t, (x, y) in flor_abi.loop("t", enumerate(windows(series, 5)), state=("hidden", "loss", "rnn", "head", "fast", "slow")):
             states, hidden = rnn(x.view(-1, 1, 1), hidden)
             hidden = hidden.detach()

@@ -21,7 +21,7 @@ best, best_state = float("inf"), None
 for epoch in flor_abi.loop("epoch", range(5), state=("best", "best_state", "model", "optimizer", "scheduler")):
     model.train()
     running = 0.0
-    for i, idx in flor_abi.loop("i", enumerate(torch.randperm(32).split(8)), state=("running", "model", "optimizer", "scheduler")):
+    for i, idx in flor_abi.loop("i", enumerate(torch.randperm(32).split(8)), state=("running", "model", "optimizer")):
         optimizer.zero_grad()
         loss = F.cross_entropy(model(x[idx]), y[idx])
         loss.backward()
