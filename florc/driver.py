@@ -23,6 +23,7 @@ from florc.analysis.loops import LoopSite, find_loops, name_loops
 from florc.analysis.objects import Function, Obj
 from florc.analysis.occurrences import eager_builtins
 from florc.analysis.program import Program, build_program
+from florc.analysis.recompute import recompute
 from florc.analysis.unknown_calls import unknown_calls
 from florc.compilation import Compilation, CompileError, Edit, SourceModule
 from florc.effects.configured import configured_effects
@@ -30,7 +31,7 @@ from florc.effects.model import EffectsError, load_effects
 from florc.emit.instrumented import instrumented_loops
 from florc.emit.source_map import NEWLINE
 from florc.frontend.project import Project, SourceError, load_project, project_root
-from florc.plan import Claim, Diagnostic, LoopPlan, ModulePlan, Plan
+from florc.plan import Claim, Diagnostic, LoopPlan, ModulePlan, Plan, Recomputed
 
 PASSES = (
     "load_project",
@@ -196,6 +197,11 @@ def _loop_plan(
             diagnostics.append(Diagnostic(code, "warning", obstacle, place, site.node.lineno))
         if not summaries.points_to.complete:
             obstacle = obstacle or "the analysis did not settle"
+    members = result.members if result is not None else ()
+    again: tuple[Recomputed, ...] = ()
+    if result is not None and not obstacle:
+        graph = analysis.graphs[site.function]
+        members, again = recompute(analysis.program, summaries, site, graph, result)
     parents = {outer.name for nest in site.nests for outer in nest}
     return LoopPlan(
         id=site.id,
@@ -209,7 +215,8 @@ def _loop_plan(
         parents=tuple(sorted(parents)),
         counter=site.counter,
         counter_name=site.counter_name,
-        state=result.members if result else (),
+        state=members,
+        recomputed=again,
         excluded=result.excluded if result else (),
         dead_grads=result is not None and gradients.dead_at(site.function, site.node),
         jump=not obstacle,

@@ -81,6 +81,18 @@ class Guarded:
 
 
 @dataclass(frozen=True)
+class Recomputed:
+    """A name that isn't saved, as evaluating `expression` behind a restore gives it again.
+
+    Not at an entry's first head: there it is saved like a member.
+    """
+
+    path: str
+    expression: str
+    line: int
+
+
+@dataclass(frozen=True)
 class LoopPlan:
     """One instrumented loop.  `name` is its column in `logs`, unique in the project."""
 
@@ -105,6 +117,7 @@ class LoopPlan:
     rng: tuple[str, ...] = ()  # streams drawn in the body: "python" "numpy" "torch" "cuda"
     claims: tuple[Claim, ...] = ()  # what the record run checks
     guarded: tuple[Guarded, ...] = ()
+    recomputed: tuple[Recomputed, ...] = ()  # in the order to evaluate
     rereads: bool = False  # files are read from the head on: what the run wrote is state
     shared: tuple[str, ...] = ()  # paths of what isn't saved and may hold what members hold
 
@@ -198,6 +211,7 @@ class Plan:
                     "parents": tuple(loop["parents"]),
                     "rng": tuple(loop["rng"]),
                     "shared": tuple(loop.get("shared", ())),
+                    "recomputed": tuple(Recomputed(**r) for r in loop.get("recomputed", ())),
                     "guarded": tuple(
                         Guarded(**{**g, "loops": tuple(g["loops"])})
                         for g in loop.get("guarded", ())

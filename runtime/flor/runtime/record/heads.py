@@ -185,7 +185,10 @@ class RecordHeads:
         plan = self.check.plan(state.name, plan)
         local = paths.local_names(frame)
         try:
-            roots = {m.path: paths.resolve(m.path, frame, local) for m in plan.state}
+            saved = [m.path for m in plan.state]
+            if state.index == state.base:  # no iteration has computed it yet
+                saved += [r.path for r in plan.recomputed]
+            roots = {path: paths.resolve(path, frame, local) for path in saved}
             anchors = {path: paths.resolve(path, frame, local) for path in anchor_paths(plan)}
             snapshot = capture(
                 roots, skip_grads=plan.dead_grads, anchors=anchors, origins=state.origins

@@ -258,6 +258,13 @@ class ReplayHeads:
         except Exception as error:
             self.restart(f"{type(error).__name__}: {error}", stop.file)
         if stop.index > stop.base:
+            try:
+                for each in plan.recomputed:
+                    # One namespace: a generator expression sees no locals of `eval`.
+                    names = {**frame.f_globals, **paths.local_names(frame)}
+                    paths.assign(each.path, frame, eval(each.expression, names))
+            except Exception as error:
+                self.restart(f"{each.path}: {type(error).__name__}: {error}", stop.file)
             self.on_jump(snapshot.meta.get(FILES))
         state.index = stop.index
         self.jumped.append((*outer, (state.name, stop.index)))
