@@ -513,6 +513,9 @@ class Calls(Expressions):
                 elif obj.kind == "alloc" and obj.cls is not None and obj not in receiver:
                     with self.heap.often():
                         results |= self._instance(obj, [given], {}, given, node, shown)
+                elif obj.kind == "libbound":  # map(seen.append, items)
+                    with self.heap.often():
+                        results |= self._invoke_one(obj, [given], {}, given, node, shown)
                 elif obj.kind in ("library", "class"):  # defaultdict(list), map(float, …)
                     with self.heap.often():
                         results |= self._invoke_one(obj, [], {}, set(), node, shown)

@@ -59,7 +59,7 @@ def _trains(accesses: Iterable[Access]) -> bool:
 
 def _carries_state(accesses: Iterable[Access]) -> bool:
     """Whether anything beyond plain locals changes, or an RNG stream moves."""
-    return any(a.kind in ("mutate", "draw", "rebind") for a in accesses)
+    return any(a.kind in ("mutate", "draw", "rebind", "touch", "advance") for a in accesses)
 
 
 def find_loops(summaries: Summaries, log_statements: frozenset[ast.stmt]) -> list[LoopSite]:
@@ -108,9 +108,7 @@ def _fall_back(candidates: list[LoopSite], summaries: Summaries) -> None:
     """No loop trains: loops that are run by the script itself and carry state count."""
     for site in candidates:
         accesses = summaries.of_statements(site.statements)
-        loop_bound = any(
-            isinstance(s, (ast.AugAssign, ast.Assign, ast.AnnAssign)) for s in site.statements
-        )
+        loop_bound = any(_binds(s) for s in site.statements[1:])
         site.training = _carries_state(accesses) or loop_bound
     outer = [c for c in candidates if c.training]
     inside: set[Function] = set()
@@ -119,6 +117,13 @@ def _fall_back(candidates: list[LoopSite], summaries: Summaries) -> None:
     for site in outer:  # only nests that start in code that no other candidate loop runs
         if site.function in inside:
             site.training = False
+
+
+def _binds(statement: ast.stmt) -> bool:
+    """Whether a statement assigns or deletes names, by itself or by a walrus in it."""
+    if isinstance(statement, (ast.AugAssign, ast.Assign, ast.AnnAssign, ast.Delete, ast.For)):
+        return True
+    return any(isinstance(node, ast.NamedExpr) for node in ast.walk(statement))
 
 
 def nests_of(
