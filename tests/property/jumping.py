@@ -118,7 +118,7 @@ class OneJump(ReplayHeads):
             horizon=None,
             finish=self._finish,
             restart=self._restart,
-            on_jump=lambda: None,
+            on_jump=lambda _: None,
         )
         self.values = values
         self.landed: int | None = None

@@ -1,0 +1,68 @@
+"""Applies every mutant in a forked process and prints, as JSON lines, what kills it.
+
+    python tests/mutation/run.py [--jobs N] [part of a name …]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from judging import CASES, fault, killer
+from mutants import MUTANTS, Mutant
+
+
+def judged(mutant: Mutant | None) -> dict[str, str]:
+    """The verdict, from a child process; None: what the cases say when nothing is mutated."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(read)
+        try:
+            verdict = _verdict(mutant)
+        except BaseException:
+            verdict = {"name": mutant.name if mutant else "", "error": traceback.format_exc()}
+        with os.fdopen(write, "w") as stream:
+            json.dump(verdict, stream)
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as stream:
+        text = stream.read()
+    os.waitpid(pid, 0)
+    return json.loads(text) if text else {"name": str(mutant), "error": "the process died"}
+
+
+def _verdict(mutant: Mutant | None) -> dict[str, str]:
+    if mutant is None:
+        faults = {name: found for name, case in CASES.items() if (found := fault(case))}
+        return {"name": "", "fault": json.dumps(faults) if faults else ""}
+    mutant.apply()
+    case, found = killer(mutant.hints)
+    return {"name": mutant.name, "case": case, "fault": found}
+
+
+def main() -> None:
+    """Run the chosen mutants, and before them the cases as they are."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--skip-unmutated", action="store_true")
+    options = parser.parse_args()
+    import numpy  # noqa: F401  (once, before all children)
+    import torch
+
+    torch.set_num_threads(1)
+    if not options.skip_unmutated:
+        print(json.dumps(judged(None)), flush=True)
+    for mutant in MUTANTS:
+        if not options.names or any(name in mutant.name for name in options.names):
+            print(json.dumps(judged(mutant)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
