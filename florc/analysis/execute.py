@@ -289,6 +289,8 @@ class Executor(Calls):
                 self._bind(target.id, set())
             elif isinstance(target, (ast.Attribute, ast.Subscript)):
                 objs = self.value_of(self.evaluate(target.value))
+                if isinstance(target, ast.Subscript):
+                    self.evaluate(target.slice)
                 attribute = target.attr if isinstance(target, ast.Attribute) else ""
                 for obj in list(objs) if isinstance(target, ast.Subscript) else ():
                     self.method(obj, "__delitem__", [set()], target)
