@@ -297,7 +297,9 @@ class Calls(Expressions):
         if name.startswith("builtins."):
             tail = name.rpartition(".")[2]
             if tail.endswith(("Error", "Exception", "Warning", "Iteration", "Exit", "Interrupt")):
-                return {self.heap.alloc(node, name, where=self.function)}
+                made = self.heap.alloc(node, name, where=self.function)
+                self.heap.add_contents(made, set().union(rest, *args))
+                return {made}
         return self.unknown_call(set(), args, kwargs, rest, node, shown, name)
 
     def _library_method(
@@ -310,6 +312,9 @@ class Calls(Expressions):
         node: ast.AST,
         shown: str,
     ) -> set[Obj]:
+        if _generator(receiver) and receiver.function is not None:
+            if name in ("send", "throw", "close", "__next__"):
+                return self._resumed(receiver, receiver.function, set().union(rest, *args), shown)
         types = receiver.cls.libraries() if receiver.cls is not None else [receiver.type]
         if types and all(self.effects.has_no(t, name, derived=bool(receiver.cls)) for t in types):
             return set()  # another object of the points-to set is meant
@@ -333,6 +338,12 @@ class Calls(Expressions):
             facts = self.apply(known, {receiver}, args, kwargs, rest, node, shown)
             return facts if known.returns == ("none",) else found
         return found
+
+    def _resumed(self, generator: Obj, function: Function, sent: set[Obj], shown: str) -> set[Obj]:
+        """A generator runs on by one of its methods; what is sent is what a `yield` gives."""
+        self.heap.add_variable(function.scope, "yield", sent)
+        self.advance({generator}, shown)
+        return set(self.heap.yielded(function))
 
     def _module_calls(
         self,

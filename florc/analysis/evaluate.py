@@ -546,7 +546,7 @@ class Expressions(State):
     def _on_Yield(self, node: ast.Yield) -> set[Obj]:
         objs = self.value_of(self.evaluate(node.value))
         self.heap.add_yielded(self.function, objs)
-        return set()
+        return set(self.heap.variable(self.function.scope, "yield"))
 
     def _on_YieldFrom(self, node: ast.YieldFrom) -> set[Obj]:
         objs = self.iterate(self.value_of(self.evaluate(node.value)), node)

@@ -267,21 +267,64 @@ class Executor(Calls):
         for handler in node.handlers:
             self.evaluate(handler.type)
             if handler.name:
-                self._bind(handler.name, set())
+                self._bind(handler.name, set(self.heap.variable(self._everywhere, "raise")))
+
+    def _do_Raise(self, node: ast.Raise) -> None:
+        """Whatever is raised may be what any handler catches."""
+        objs = self.value_of(self.evaluate(node.exc)) | self.evaluate(node.cause)
+        for obj in list(objs):
+            if obj.kind == "class":
+                objs |= self.invoke({obj}, [], {}, set(), node, "raise")
+        self.heap.add_variable(self._everywhere, "raise", {o for o in objs if o.kind == "alloc"})
+
+    @property
+    def _everywhere(self) -> Scope:
+        """The scope of what isn't a name of the program; no name is a keyword."""
+        return self.program.module_scope(self.program.project.script)
 
     _do_TryStar = _do_Try
 
     def _do_Match(self, node: ast.Match) -> None:
         objs = self.value_of(self.evaluate(node.subject))
-        everything = objs | {e for o in objs for e in self.heap.elements(o)}
         for case in node.cases:
-            for pattern in ast.walk(case.pattern):
-                name = getattr(pattern, "name", None) or getattr(pattern, "rest", None)
-                if isinstance(name, str):
-                    self._bind(name, everything)
-                if isinstance(pattern, ast.MatchValue):
-                    self.evaluate(pattern.value)
+            self._match(case.pattern, objs)
             self.truth(case.guard)
+
+    def _match(self, pattern: ast.pattern, objs: set[Obj]) -> None:
+        """Bind what a pattern captures of `objs`."""
+        if isinstance(pattern, (ast.MatchSequence, ast.MatchMapping)):
+            held = {e for obj in list(objs) for e in self.unpack(obj, pattern)}
+            for inner in pattern.patterns:
+                self._match(inner, held)
+            if isinstance(pattern, ast.MatchMapping) and pattern.rest is not None:
+                rest = self.heap.alloc(pattern, "builtins.dict", where=self.function)
+                self.heap.add_contents(rest, held)
+                self._bind(pattern.rest, {rest})
+        elif isinstance(pattern, ast.MatchStar) and pattern.name is not None:
+            rest = self.heap.alloc(pattern, "builtins.list", where=self.function)
+            self.heap.add_contents(rest, objs)
+            self._bind(pattern.name, {rest})
+        elif isinstance(pattern, ast.MatchClass):
+            self.evaluate(pattern.cls)
+            fields = {o for obj in objs for held in self.heap.fields_of(obj).values() for o in held}
+            for inner in pattern.patterns:  # by __match_args__; or str(x): the subject itself
+                self._match(inner, objs | fields)
+            for name, inner in zip(pattern.kwd_attrs, pattern.kwd_patterns):
+                self._match(inner, self._attributes_stored(objs, name, pattern))
+        elif isinstance(pattern, ast.MatchOr):
+            for inner in pattern.patterns:
+                self._match(inner, objs)
+        elif isinstance(pattern, ast.MatchAs):
+            if pattern.pattern is not None:
+                self._match(pattern.pattern, objs)
+            if pattern.name is not None:
+                self._bind(pattern.name, objs)
+        elif isinstance(pattern, ast.MatchValue):
+            self.evaluate(pattern.value)
+
+    def _attributes_stored(self, objs: set[Obj], name: str, node: ast.AST) -> set[Obj]:
+        found = self.attribute(objs, name, node)
+        return found | self.value_of(found)
 
     def _do_Delete(self, node: ast.Delete) -> None:
         for target in node.targets:
@@ -301,11 +344,17 @@ class Executor(Calls):
         self.defaults(function, node.args)
         made: set[Obj] = {self.heap.function(function)}
         for decorator in reversed(node.decorator_list):
-            callee = self.evaluate(decorator)
-            projects = {o for o in callee if o.kind in ("function", "class", "bound")}
-            if projects:
-                made |= self.invoke(projects, [set(made)], {}, set(), decorator, "decorator")
+            made |= self._decorated(decorator, made)
         self._bind(node.name, made)
+
+    def _decorated(self, decorator: ast.expr, made: set[Obj]) -> set[Obj]:
+        """What a decorator of the project makes of a function or class."""
+        callee = self.evaluate(decorator)
+        projects = {o for o in callee if o.kind in ("function", "class", "bound")}
+        projects |= {o for o in callee if o.kind == "alloc" and o.cls is not None}
+        if not projects:
+            return set()
+        return self.invoke(projects, [set(made)], {}, set(), decorator, "decorator")
 
     _do_AsyncFunctionDef = _do_FunctionDef
 
@@ -321,9 +370,10 @@ class Executor(Calls):
                     if obj.name != "builtins.object":
                         cls.library_bases.append(obj.name)
                         self.heap.stale |= self.owner.keys()
-        for decorator in node.decorator_list:
-            self.evaluate(decorator)
-        self._bind(node.name, {self.heap.klass(cls)})
+        made: set[Obj] = {self.heap.klass(cls)}
+        for decorator in reversed(node.decorator_list):
+            made |= self._decorated(decorator, made)
+        self._bind(node.name, made)
 
     # -- imports --------------------------------------------------------------------------------
     def _import_module(self, name: str) -> Obj:
