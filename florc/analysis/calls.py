@@ -698,6 +698,11 @@ class Calls(Expressions):
                 if copies:  # list(x), dict(x): the contents, not the container
                     for obj in list(kept):
                         self.heap.add_contents(keeper, self._element(obj, node) - {obj})
+                elif location.endswith("*") and keeper.type in SEQUENCES:  # x.extend(y)
+                    for obj in list(kept):
+                        self.heap.add_contents(keeper, self._element(obj, node))
+                        if obj.type not in SEQUENCES or "dict" in keeper.type.lower():
+                            self.heap.add_contents(keeper, {obj})  # x.update(name=y)
                 else:
                     self.heap.add_contents(keeper, kept)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from florc.analysis.calls import Calls
 from florc.analysis.evaluate import OPERATORS
-from florc.analysis.heap import Heap
+from florc.analysis.heap import SEQUENCES, Heap
 from florc.analysis.objects import Access, CallEdge, Function, LibraryCall, Obj
 from florc.analysis.program import Program, resolve_relative
 from florc.effects.model import Effects
@@ -191,6 +191,9 @@ class Executor(Calls):
                 "builtins.list",
             ):
                 self.heap.add_field(obj, f"[{target.slice.value!r}]", objs)
+            elif isinstance(target.slice, ast.Slice) and obj.type in SEQUENCES:
+                for held in list(objs):
+                    self.heap.add_contents(obj, self.unpack(held, target))
             elif self.effects.type(obj.type).elements != "torch.Tensor":  # a tensor copies values
                 self.heap.add_contents(obj, objs)
             self.mutate({obj}, f"{shown} is assigned")
@@ -222,7 +225,7 @@ class Executor(Calls):
         for obj in list(old):
             if obj.kind == "alloc" and isinstance(node.op, (ast.Add, ast.BitOr)):
                 for other in list(value):
-                    self.heap.add_contents(obj, self.heap.elements(other) - {other})
+                    self.heap.add_contents(obj, self.unpack(other, node) - {other})
         self.assign(node.target, old | self.operate(node, old, value))
 
     def _do_Return(self, node: ast.Return) -> None:
