@@ -1,7 +1,7 @@
 """Small programs, each for one thing that the analysis has to see; a wrong analysis breaks one.
 
 Every program has one outermost loop of a few iterations that is jumped into from every checkpoint.
-`rng` and `training` are what the plan has to say about it.
+`rng`, `training` and `members` are what the plan has to say about it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ class Case:
     text: str
     rng: tuple[str, ...] | None = None  # of the outermost loop
     training: int | None = None  # number of training loops
+    members: tuple[str, ...] = ()  # that the outermost loop must have
 
 
 def loop(body: str, before: str = "", after: str = "", **facts: object) -> Case:
@@ -69,7 +70,9 @@ CASES: dict[str, Case] = {
     "list.insert": method("x = []", "x.insert(0, k)", "x"),
     "list.pop": method("x = list(range(20))", "x.pop()", "x"),
     "list.remove": method("x = list(range(20))", "x.remove(k)", "x"),
-    "list.sort": method("x = [3, 1, 2]\nx.append(0)", "x[0] = 9\nx.sort()", "x"),
+    "list.sort": loop(
+        'flor.log("v", x)\nif k == 2:\n    x.sort()', "x = [3, 1, 2]", 'flor.log("e", x)'
+    ),
     "list.reverse": method("x = [3, 1, 2]", "x.reverse()", "x"),
     "list.clear": loop(
         'flor.log("v", len(x))\nif k == 2:\n    x.clear()', "x = [1, 2, 3]", 'flor.log("e", x)'
@@ -108,7 +111,10 @@ CASES: dict[str, Case] = {
     "Generator.normal": method(
         "import numpy as np\nx = np.random.default_rng(3)", "y = float(x.normal())", "y"
     ),
-    "ndarray.fill": method("import numpy as np\nx = np.zeros(3)", "x.fill(k)\nx += 1", "x.tolist()"),
+    "ndarray.fill": loop(
+        'flor.log("v", x.tolist())\nif k == 2:\n    x.fill(7)',
+        "import numpy as np\nx = np.zeros(3)", 'flor.log("e", x.tolist())',
+    ),
     "ndarray.sort": loop(
         'flor.log("v", x.tolist())\nif k == 3:\n    x.sort()',
         "import numpy as np\nx = np.array([3, 1, 2])", 'flor.log("e", x.tolist())',
@@ -118,10 +124,10 @@ CASES: dict[str, Case] = {
     ),
     "tensor.add_": method("import torch\nx = torch.zeros(2)", "x.add_(k)", "x.tolist()"),
     "tensor view": loop(
-        'y.mul_(2)\nflor.log("v", x.tolist())', "import torch\nx = torch.ones(2, 2)\ny = x.view(4)"
+        'x.view(4).mul_(2)\nflor.log("v", x.tolist())', "import torch\nx = torch.ones(2, 2)"
     ),
     "tensor.detach": loop(
-        'y.mul_(2)\nflor.log("v", x.tolist())', "import torch\nx = torch.ones(2)\ny = x.detach()"
+        'x.detach().mul_(2)\nflor.log("v", x.tolist())', "import torch\nx = torch.ones(2)"
     ),
     "torch.rand": loop(
         'flor.log("v", torch.rand(1).item())', "import torch\ntorch.manual_seed(3)",
@@ -138,10 +144,12 @@ CASES: dict[str, Case] = {
         STEP.replace("net(inputs)", "(inputs @ w)"),
         TORCH + "w = torch.zeros(3, 2, requires_grad=True)\n"
         "params = [w]\noptimizer = torch.optim.SGD(params, lr=0.1)\n",
+        members=("w",),
     ),
     "scheduler.step": loop(
         STEP + 'sched.step()\nflor.log("lr", optimizer.param_groups[0]["lr"])',
         SGD + "sched = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)\n",
+        members=("optimizer", "sched"),
     ),
     "Module.train": loop(
         'flor.log("m", net.training)\nif k == 2:\n    net.eval()', TORCH,
@@ -169,9 +177,8 @@ CASES: dict[str, Case] = {
         "optimizer.zero_grad()\n((net(inputs) - targets) ** 2).mean().backward()\noptimizer.step()",
         SGD,
     ),
-    "state_dict kept": loop(
-        STEP + 'if k == 1:\n    best = net.state_dict()\nflor.log("b", None if best is None else '
-        'best["0.weight"].tolist())', SGD + "best = None\n",
+    "state_dict": loop(
+        'net.state_dict()["0.weight"].mul_(0.9)\nflor.log("v", net[0].weight.tolist())', TORCH
     ),
     "loader": loop(
         'flor.log("v", [b.tolist() for b in loader])',
@@ -182,10 +189,8 @@ CASES: dict[str, Case] = {
     "deepcopy": loop(
         'x[0].append(k)\nflor.log("v", [x, y])', "import copy\nx = [[]]\ny = copy.deepcopy(x)"
     ),
-    "copy": loop(
-        'y[0].append(k)\nflor.log("v", x)', "import copy\nx = [[]]\ny = copy.copy(x)\ndel y[1:]"
-    ),
-    "list of list": loop('y[0].append(k)\nflor.log("v", x)', "x = [[]]\ny = list(x)"),
+    "copy": loop('copy.copy(x)[0].append(k)\nflor.log("v", x)', "import copy\nx = [[]]"),
+    "list of list": loop('list(x)[0].append(k)\nflor.log("v", x)', "x = [[]]"),
     "dict.values": loop(
         'for v in x.values():\n    v.append(k)\nflor.log("v", x)', "x = {1: [], 2: []}"
     ),
@@ -199,8 +204,8 @@ CASES: dict[str, Case] = {
         'sorted(x, key=len)[0].append(k)\nflor.log("v", x)', "x = [[], [1]]"
     ),
     "min key": loop(
-        'def key(v):\n    seen.append(v)\n    return v\nmin([1, 2], key=key)\nflor.log("v", len(seen))',
-        "seen = []",
+        'min([1, 2], key=key)\nflor.log("v", len(seen))',
+        "seen = []\ndef key(v):\n    seen.append(v)\n    return v",
     ),
     "map": loop('list(map(x.append, [k]))\nflor.log("v", x)', "x = []"),
     "partial": loop(
@@ -226,6 +231,10 @@ CASES: dict[str, Case] = {
     "subscript augmented": loop('x[0] += k\nflor.log("v", x)', "x = [0]"),
     "slice store": loop('x[:] = x[1:]\nflor.log("v", x)', "x = list(range(9))"),
     "del item": loop('del x[0]\nflor.log("v", x)', "x = list(range(9))"),
+    "del evaluates": loop(
+        'del x[pick()]\nflor.log("v", seen)',
+        "x, seen = list(range(9)), []\ndef pick():\n    seen.append(1)\n    return 0",
+    ),
     "del attribute": loop(
         'flor.log("v", hasattr(x, "n"))\nif k == 2:\n    del x.n', BOX + "x = Box()",
         'flor.log("e", hasattr(x, "n"))',
@@ -253,7 +262,9 @@ CASES: dict[str, Case] = {
         'if k == 1:\n    x = k\nflor.log("v", x)', "x = 0",
     ),
     "walrus": loop('if (x := x + 1) > 3:\n    pass\nflor.log("v", x)', "x = 0"),
-    "walrus in comprehension": loop('y = [x := x + i for i in range(2)]\nflor.log("v", x)', "x = 0"),
+    "walrus in comprehension": loop(
+        'y = [x := x + i for i in range(2)]\nflor.log("v", x)', "x = 0"
+    ),
     "walrus skipped": loop(
         'if k < 2 and (x := k) > -1:\n    pass\nflor.log("v", x)', "x = 0"
     ),
@@ -263,6 +274,83 @@ CASES: dict[str, Case] = {
     ),
     "match alias": loop(
         'match x:\n    case {"a": y}:\n        y.append(k)\nflor.log("v", x)', 'x = {"a": []}'
+    ),
+    "match attribute": loop(
+        'match x:\n    case Box(items=y):\n        y.append(k)\nflor.log("v", x.items)',
+        BOX + "x = Box()",
+    ),
+    "match nested": loop(
+        'match x:\n    case [[y, *_]]:\n        y.append(k)\nflor.log("v", x)', "x = [[[]]]"
+    ),
+    "exception carries": loop(
+        'try:\n    raise E(x)\nexcept E as e:\n    e.held.append(k)\nflor.log("v", x)',
+        "x = []\nclass E(Exception):\n    def __init__(self, v):\n        self.held = v",
+    ),
+    "class decorator": loop(
+        'table["C"]().up()\nflor.log("v", n)',
+        "n, table = 0, {}\ndef register(c):\n    table[c.__name__] = c\n    return c\n"
+        "@register\nclass C:\n    def up(self):\n        global n\n        n += 1",
+    ),
+    "sent": Case(
+        "import flor\ndef taking():\n    while True:\n        v = yield\n        v.append(1)\n"
+        "x = []\ndef main():\n    for k in range(5):\n        g = taking()\n        next(g)\n"
+        "        g.send(x)\n        flor.log('v', x)\nmain()\n"
+    ),
+    "extended callable": loop(
+        'x[0]()\nflor.log("v", n)',
+        "n, x = 0, []\ndef up():\n    global n\n    n += 1\nx.extend([up])",
+    ),
+    "callable in a slice": loop(
+        'x[0]()\nflor.log("v", n)',
+        "n, x = 0, []\ndef up():\n    global n\n    n += 1\nx[:] = [up]",
+    ),
+    "callable in an update": loop(
+        'x["f"]()\nx["g"]()\nflor.log("v", n)',
+        "n, x = 0, {}\ndef up():\n    global n\n    n += 1\nx.update({'f': up}, g=up)",
+    ),
+    "callable added in place": loop(
+        'x[0]()\nflor.log("v", n)',
+        "n, x = 0, []\ndef up():\n    global n\n    n += 1\ndef each():\n    yield up\n"
+        "x += each()",
+    ),
+    "stored callable": loop(
+        'x["f"]()\nflor.log("v", n)',
+        "n, x = 0, {}\ndef up():\n    global n\n    n += 1\nx['f'] = up",
+    ),
+    "callable attribute": loop(
+        'x.f()\nflor.log("v", n)',
+        BOX + "n, x = 0, Box()\ndef up():\n    global n\n    n += 1\nx.f = up",
+    ),
+    "callable returned": loop(
+        'pick()()\nflor.log("v", n)',
+        "n = 0\ndef up():\n    global n\n    n += 1\ndef pick():\n    return up",
+    ),
+    "callable in a tuple": loop(
+        'f, g = x\nf()\nflor.log("v", n)',
+        "n = 0\ndef up():\n    global n\n    n += 1\nx = (up, up)",
+    ),
+    "callables yielded": loop(
+        'for f in each():\n    f()\nflor.log("v", n)',
+        "n = 0\ndef up():\n    global n\n    n += 1\ndef each():\n    yield up",
+    ),
+    "callables joined": loop(
+        '([up] + x)[1]()\nflor.log("v", n)',
+        "n = 0\ndef up():\n    return 1\ndef more():\n    global n\n    n += 1\nx = [more]",
+    ),
+    "callable captured by match": loop(
+        'match x:\n    case {"a": f}:\n        f()\nflor.log("v", n)',
+        "n = 0\ndef up():\n    global n\n    n += 1\nx = {'a': up}",
+    ),
+    "starred callables": loop(
+        'a, *b = x\nb[0]()\nflor.log("v", n)',
+        "n = 0\ndef up():\n    global n\n    n += 1\nx = (1, up)",
+    ),
+    "either callable": loop(
+        '(f or up)()\nflor.log("v", n)', "f, n = None, 0\ndef up():\n    global n\n    n += 1"
+    ),
+    "appended callable": loop(
+        'x[0]()\nflor.log("v", n)',
+        "n, x = 0, []\ndef up():\n    global n\n    n += 1\nx.append(up)",
     ),
     "exception edge": loop(
         'try:\n    x = k\n    [][k if k == 2 else 0 and 0]\nexcept IndexError:\n'
@@ -343,7 +431,9 @@ CASES: dict[str, Case] = {
     ),
     # -- calls ---------------------------------------------------------------------------------
     "argument": loop('grow(x)\nflor.log("v", x)', "x = []\ndef grow(v):\n    v.append(1)"),
-    "keyword argument": loop('grow(v=x)\nflor.log("v", x)', "x = []\ndef grow(v):\n    v.append(1)"),
+    "keyword argument": loop(
+        'grow(v=x)\nflor.log("v", x)', "x = []\ndef grow(v):\n    v.append(1)"
+    ),
     "star argument": loop(
         'grow(*y)\nflor.log("v", x)', "x = []\ny = [x]\ndef grow(v):\n    v.append(1)"
     ),
@@ -421,7 +511,8 @@ CASES: dict[str, Case] = {
     ),
     "format": loop(
         'y = f"{x}"\nflor.log("v", x.n)',
-        "class C:\n    n = 0\n    def __str__(self):\n        self.n += 1\n        return ''\nx = C()",
+        "class C:\n    n = 0\n    def __str__(self):\n        self.n += 1\n"
+        "        return ''\nx = C()",
     ),
     "constructor": loop(
         'C(k)\nflor.log("v", x)', "x = []\nclass C:\n    def __init__(self, v):\n        x.append(v)"

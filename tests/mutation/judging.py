@@ -35,12 +35,15 @@ def fault(case: Case) -> str:
 
 
 def _fault(case: Case) -> str:
-    if case.rng is not None or case.training is not None:
+    if case.rng is not None or case.training is not None or case.members:
         loops = [loop for loop in plan_of(case.text).loops if loop.training]
         if case.training is not None and len(loops) != case.training:
             return f"{len(loops)} training loops, not {case.training}"
         if case.rng is not None and (not loops or loops[0].rng != case.rng):
             return f"streams {loops[0].rng if loops else ()}, not {case.rng}"
+        missing = set(case.members) - {member.path for member in loops[0].state}
+        if missing:
+            return f"{sorted(missing)} missing"
     outcome = jumping.check(case.text)
     if outcome.wrong:
         return outcome.wrong

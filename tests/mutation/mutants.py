@@ -20,11 +20,9 @@ from florc.analysis import (
     execute,
     gradients,
     heap,
-    iterators,
     liveness,
     loops,
     objects,
-    occurrences,
 )
 from florc.effects.model import load_effects
 
@@ -339,7 +337,7 @@ MUTANTS = (
     pure("collections.deque.rotate", "deque.rotate"),
     pure("heapq.heappush", "heappush"),
     pure("builtins.setattr", "setattr"),
-    entry("builtins.list.append", "appended element", keeps=()),
+    entry("builtins.list.append", "appended callable", keeps=()),
     entry("builtins.dict.get", "dict.get", returns=("none",)),
     entry("builtins.dict.values", "dict.values", returns=("new",)),
     entry("builtins.dict.items", "dict.items", returns=("new",)),
@@ -376,7 +374,7 @@ MUTANTS = (
     entry("torch.Tensor.backward", "backward", trains=False),
     pure("torch.nn.Module.eval", "Module.train"),
     pure("torch.nn.Module.load_state_dict", "load_state_dict"),
-    entry("torch.nn.Module.state_dict", "state_dict kept", returns=("new",)),
+    entry("torch.nn.Module.state_dict", "state_dict", returns=("new",)),
     entry("torch.nn.init.uniform_", "init", mutates=()),
     pure("io.StringIO.write", "StringIO.write"),
     library_type("torch.utils.data.DataLoader", "loader", iteration_draws=()),
@@ -410,13 +408,13 @@ MUTANTS = (
     names("a walrus is certain", _sure, "walrus skipped"),
     names("for targets are not rebound", _no_bind, "for target"),
     names("match captures are not rebound", _no_captures, "match capture"),
-    returning("what match captures has no alias", cfg, "pattern_names", list, "match alias")
-    if False
-    else Mutant(
-        "what match captures has no alias",
-        patch(execute.Executor, "_do_Match", lambda _: lambda self, node: None),
-        ("match alias",),
+    returning(
+        "match captures nothing", execute.Executor, "_match", set, "callable captured by match"
     ),
+    returning("nothing is raised", execute.Executor, "_do_Raise", set, "exception carries"),
+    returning("decorators do not run", execute.Executor, "_decorated", NONE, "class decorator"),
+    returning("send() does nothing", calls.Calls, "_resumed", NONE, "sent"),
+    returning("truth tests do nothing", evaluate.Expressions, "truth", NONE, "bool"),
     Mutant(
         "with neither enters nor exits",
         patch(execute.Executor, "_do_With", lambda _: lambda self, node: None),
@@ -427,12 +425,12 @@ MUTANTS = (
     Mutant(
         "starred targets bind nothing",
         patch(execute.Executor, "assign", _no_starred),
-        ("starred target",),
+        ("starred callables",),
     ),
     Mutant(
         "unpacking gives no alias",
         patch(execute.Executor, "assign", _no_tuples),
-        ("unpacked alias",),
+        ("callable in a tuple",),
     ),
     # transfer functions: scopes
     dropping(
@@ -488,7 +486,7 @@ MUTANTS = (
     Mutant(
         "results have no alias",
         patch(heap.Heap, "add_returned", lambda _: lambda self, function, objs: None),
-        ("return alias",),
+        ("callable returned",),
     ),
     Mutant("base classes are not searched", patch(objects.Class, "method", _own_methods),
            ("inherited method",)),
@@ -498,9 +496,7 @@ MUTANTS = (
     Mutant("effects of callees' callees are dropped", patch(
         driver.Summaries, "run_by", _first_level), ("global deep",)),
     Mutant("what is deep is shallow", patch(evaluate.State, "mutate", _shallow), ("min key", "init")),
-    special("__call__", "call")
-    if False
-    else Mutant(
+    Mutant(
         "__call__ is not called",
         patch(calls.Calls, "_instance", lambda _: lambda *a: set()),
         ("call",),
@@ -519,15 +515,15 @@ MUTANTS = (
     Mutant(
         "containers hold nothing",
         patch(heap.Heap, "add_contents", lambda _: lambda self, obj, objs: None),
-        ("appended element", "comprehension"),
+        ("appended callable",),
     ),
     Mutant(
-        "displays hold nothing", patch(heap.Heap, "add_field", _no_index_fields), ("list element",)
+        "displays hold nothing", patch(heap.Heap, "add_field", _no_index_fields), ("callable in a tuple",)
     ),
     Mutant(
         "attributes hold nothing",
         patch(heap.Heap, "add_field", _no_attributes),
-        ("attribute alias",),
+        ("callable attribute",),
     ),
     returning(
         "comprehensions do nothing", evaluate.Expressions, "_comprehension", NONE, "comprehension"
@@ -535,7 +531,7 @@ MUTANTS = (
     Mutant(
         "sums of lists hold nothing",
         patch(evaluate.Expressions, "operate", _no_operands),
-        ("list sum",),
+        ("callables joined",),
     ),
     Mutant(
         "generators have no effects",
@@ -545,7 +541,7 @@ MUTANTS = (
     Mutant(
         "generators yield nothing",
         patch(heap.Heap, "add_yielded", lambda _: lambda self, function, objs: None),
-        ("generator yields alias",),
+        ("callables yielded",),
     ),
     dropping("iterators have no position", lambda kind, d: kind == "advance", "iterator"),
     special("__next__", "iterator class"),
@@ -554,13 +550,8 @@ MUTANTS = (
         patch(checkpoint_set, "_shared", lambda _: lambda *a: ()),
         ("taken over by is",),
     ),
-    returning("conditional expressions give the first", evaluate.Expressions, "_on_BoolOp", NONE,
-              "or alias"),
+    returning("`or` gives nothing", evaluate.Expressions, "_on_BoolOp", NONE, "either callable"),
     returning("no gradient is live", gradients.GradientLiveness, "dead_at", lambda: True,
               "gradients accumulate"),
-    returning("no generator is in the way", iterators, "_depends", str, "generator effects")
-    if False
-    else returning("no loop trains", loops, "_trains", lambda: False, "backward"),
+    returning("no loop trains", loops, "_trains", lambda: False, "backward"),
 )  # fmt: skip
-
-_ = occurrences

@@ -1,6 +1,6 @@
 """Applies every mutant in a forked process and prints, as JSON lines, what kills it.
 
-    python tests/mutation/run.py [--jobs N] [part of a name …]
+python tests/mutation/run.py [--jobs N] [part of a name …]
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from judging import CASES, fault, killer
+from judging import CASES, fault, killer, plan_of
 from mutants import MUTANTS, Mutant
 
 
@@ -57,6 +57,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
+    plan_of("import flor\n")  # what is read once is read here
     if not options.skip_unmutated:
         print(json.dumps(judged(None)), flush=True)
     for mutant in MUTANTS:
