@@ -8,12 +8,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from flor.runtime.checkpoint.capture import capture
 from flor.runtime.checkpoint.compare import differences
 from flor.runtime.checkpoint.errors import RestoreImpossible
 from flor.runtime.checkpoint.graph import Snapshot
+from flor.runtime.checkpoint.origins import Origins
 from flor.runtime.checkpoint.paths import bases
 from flor.runtime.checkpoint.restore import restore
 from flor.runtime.checkpoint.store import CheckpointWriter, load
@@ -153,3 +155,34 @@ def test_opaque_roots() -> None:
         }
         missing = capture(roots).missing
     assert [path for path, _ in missing] == ["socket", "reader", "event", "held"]
+
+
+def test_what_turns_out_to_change_only_later_is_restored_in_place_too() -> None:
+    """Roots that were taken to be unchanged are numbered as well, as far as they go."""
+
+    def make() -> list[Any]:
+        return [[np.ones(2)], {"a": [1]}]
+
+    then = make()
+    origins = Origins({}, {"root": then}, hold=False, wide={"root": then})
+    then[0][0][:] = 5.0
+    then[1]["a"].append(2)
+    then[1]["b"] = [3]
+    snapshot = capture({"root": then}, origins=origins)
+    now = make()
+    inner, array, values = now[0], now[0][0], now[1]["a"]
+    here = Origins({}, {"root": now}, hold=True, wide={"root": now})
+    restore(snapshot, {"root": now}, origins=here)
+    assert now[0] is inner and inner[0] is array and now[1]["a"] is values
+    assert array.tolist() == [5.0, 5.0] and values == [1, 2] and now[1]["b"] == [3]
+
+
+def test_roots_of_another_shape_are_restored_without_their_numbers() -> None:
+    then: list[Any] = [[1], [2]]
+    origins = Origins({}, {"root": then}, hold=False, wide={"root": then})
+    then[0].append(5)
+    snapshot = capture({"root": then}, origins=origins)
+    now: list[Any] = [(1,), [2]]
+    here = Origins({}, {"root": now}, hold=True, wide={"root": now})
+    restored = restore(snapshot, {"root": now}, origins=here)
+    assert restored["root"] is now and now == [[1, 5], [2]]

@@ -27,6 +27,9 @@ Reference = tuple[Any, ...] | None
 LIMIT = 100_000
 """So many objects get numbers at most, those with the shortest paths."""
 
+WIDE = 2_000
+"""So many more below roots that are taken to be unchanged: one may turn out not to be."""
+
 ORIGINS = "flor.origins"
 """Key of a snapshot's `meta`: what `Origins.note` gave."""
 
@@ -34,13 +37,20 @@ ORIGINS = "flor.origins"
 class Origins:
     """The objects below `deep` roots and the `shallow` roots themselves, by number.
 
+    Of those below `wide` roots only the nearest.
     `hold`: keep them alive.  Otherwise only those are kept that can't be referred to weakly.
     """
 
     def __init__(
-        self, deep: Mapping[str, object], shallow: Mapping[str, object], *, hold: bool
+        self,
+        deep: Mapping[str, object],
+        shallow: Mapping[str, object],
+        *,
+        hold: bool,
+        wide: Mapping[str, object] | None = None,
     ) -> None:
-        self.deep, self.shallow = tuple(deep), tuple(shallow)
+        wide = wide or {}
+        self.deep, self.shallow, self.wide = tuple(deep), tuple(shallow), tuple(wide)
         self._numbers: dict[int, int] = {}
         self._objects: list[Any] = []
         shape = hashlib.blake2b(digest_size=8)
@@ -50,18 +60,24 @@ class Origins:
         queue = [obj for path in deep if type(obj := deep[path]) not in ATOMS]
         ends = [obj for obj in shallow.values() if type(obj) not in ATOMS]
         classes = {id(obj) for obj in queue if isinstance(obj, type)}
-        self._walk(queue, classes, shape)
+        self._walk(queue, classes, shape, LIMIT)
         for obj in ends:
             if obj is not MISSING and id(obj) not in self._numbers:
                 self._add(obj, shape)
         self.shape = shape.hexdigest()
+        self._sure = self._usable = len(self._objects)
+        further = [obj for obj in wide.values() if type(obj) not in ATOMS]
+        classes |= {id(obj) for obj in further if isinstance(obj, type)}
+        shape.update(repr([path for path, obj in wide.items() if obj is not MISSING]).encode())
+        self._walk(further, classes, shape, self._sure + WIDE)
+        self.wide_shape = shape.hexdigest()
         self._weak = False
         if not hold:
             self._let_go()
 
-    def _walk(self, queue: list[Any], classes: set[int], shape: Any) -> None:
+    def _walk(self, queue: list[Any], classes: set[int], shape: Any, limit: int) -> None:
         at = 0
-        while at < len(queue) and len(self._objects) < LIMIT:
+        while at < len(queue) and len(self._objects) < limit:
             obj = queue[at]
             at += 1
             if obj is MISSING or id(obj) in self._numbers:
@@ -69,6 +85,8 @@ class Origins:
             self._add(obj, shape)
             for part in _class_parts(obj) if id(obj) in classes else _parts(obj):
                 if type(part) not in ATOMS and id(part) not in self._numbers:
+                    if len(queue) - at > limit:
+                        break
                     queue.append(part)
 
     def _add(self, obj: Any, shape: Any) -> None:
@@ -118,7 +136,7 @@ class Origins:
         if reference[0] == "method":
             owner = self.found(reference[2])
             return MISSING if owner is MISSING else getattr(owner, reference[1], MISSING)
-        return self._objects[reference[1]]
+        return self._objects[reference[1]] if reference[1] < self._usable else MISSING
 
     def note(self, objects: Sequence[Any], methods: Iterable[int]) -> dict[str, Any]:
         """What a snapshot of `objects` keeps: numbers, and the owners of bound `methods`."""
@@ -126,19 +144,32 @@ class Origins:
         return {
             "deep": self.deep,
             "shallow": self.shallow,
+            "wide": self.wide,
             "shape": self.shape,
+            "wide_shape": self.wide_shape,
             "numbers": tuple(map(self.number, objects)),
             "owners": {index: owner for index, owner in owners.items() if owner is not None},
         }
 
     def fits(self, note: Mapping[str, Any] | None) -> bool:
-        """Whether these are the objects that the recording gave the numbers in `note`."""
-        return note is not None and not self._weak and note["shape"] == self.shape
+        """Whether these are the objects that the recording gave the numbers in `note`.
+
+        If so, `objects` are those that can be relied on: the ones below `wide` roots perhaps not.
+        """
+        if note is None or self._weak or note["shape"] != self.shape:
+            return False
+        alike = note.get("wide_shape") == self.wide_shape
+        self._usable = len(self._objects) if alike else self._sure
+        return True
+
+    def numbers(self, note: Mapping[str, Any]) -> tuple[int, ...]:
+        """By node: the number that the recording gave it; -1 for none, or one of no use here."""
+        return tuple(n if n < self._usable else -1 for n in note["numbers"])
 
     @property
     def objects(self) -> Sequence[Any]:
         """The objects by number (for one that holds them)."""
-        return self._objects
+        return self._objects[: self._usable]
 
 
 def _same(obj: Any) -> Any:

@@ -321,7 +321,7 @@ def pair(
     """
     pairs = Pairs(snapshot)
     if origins is not None:
-        pairs.originate(snapshot.meta[ORIGINS]["numbers"], origins.objects)
+        pairs.originate(origins.numbers(snapshot.meta[ORIGINS]), origins.objects)
         pairs.anchored()
         pairs.drain()
     for path, edge in snapshot.anchors.items():

@@ -84,6 +84,8 @@ class _Restore(Filling):
         self.snapshot = snapshot
         fits = origins is not None and origins.fits(snapshot.meta.get(ORIGINS))
         self.origins = origins if fits else None
+        note = snapshot.meta.get(ORIGINS)
+        self.numbers = self.origins.numbers(note) if self.origins is not None and note else ()
         self.pairs: Pairs = pair(snapshot, live, rebound, anchors, self.origins)
         self.regions = Regions(snapshot, self.pairs)
         self.out: list[Any] = [_UNMADE] * len(snapshot.nodes)
@@ -413,7 +415,7 @@ class _Restore(Filling):
 
     def _was_there(self, index: int) -> bool:
         """Whether the object of a node is one that there was when the loop began."""
-        return self.origins is None or bool(self.snapshot.meta[ORIGINS]["numbers"][index] >= 0)
+        return self.origins is None or self.numbers[index] >= 0
 
     def _made_again(self, made: Any) -> Any:
         """An iterator that the loop made, from arguments that there were before; else MISSING."""

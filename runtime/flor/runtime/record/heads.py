@@ -136,12 +136,16 @@ class RecordHeads:
         plan, now = loop.state.plan, time.perf_counter()
         if plan is None or not plan.jump:
             return
+        plan = self.check.plan(plan.name, plan)
         if loop.state.depth and self.numbering > self.numbering_share * (now - self.begun):
             return
-        deep = {m.path: paths.resolve(m.path, frame) for m in plan.state}
-        deep |= {path: paths.resolve(path, frame) for path in plan.shared}
-        shallow = {path: paths.resolve(path, frame) for path in anchor_paths(plan)}
-        loop.state.origins = Origins(deep, shallow, hold=False)
+        local = paths.local_names(frame)
+        deep = {m.path: paths.resolve(m.path, frame, local) for m in plan.state}
+        deep |= {path: paths.resolve(path, frame, local) for path in plan.shared}
+        shallow = {path: paths.resolve(path, frame, local) for path in anchor_paths(plan)}
+        wide = {c.path: paths.resolve(c.path, frame, local) for c in plan.claims}
+        paths.forget(frame, local)
+        loop.state.origins = Origins(deep, shallow, hold=False, wide=wide)
         self.numbering += time.perf_counter() - now
 
     def exhausted(self, loop: LoopIter, frame: FrameType) -> None:

@@ -141,7 +141,8 @@ class ReplayHeads:
             if note is not None:
                 deep = {path: paths.resolve(path, frame) for path in note["deep"]}
                 shallow = {path: paths.resolve(path, frame) for path in note["shallow"]}
-                state.origins = Origins(deep, shallow, hold=True)
+                wide = {path: paths.resolve(path, frame) for path in note.get("wide", ())}
+                state.origins = Origins(deep, shallow, hold=True, wide=wide)
             return
 
     def exhausted(self, loop: LoopIter, frame: FrameType) -> None:
