@@ -123,6 +123,15 @@ _TABLE = (
         "steps it.",
         'Ask for the logged value as `"log.NAME"` (quoted), or log it under another name.',
     ),
+    Code(
+        "FLR014",
+        "warning",
+        "state changed against the analysis",
+        "While recording, something changed that the analysis took to be unchanged: an effect "
+        "entry is wrong, or code wrote where no call shows it. It is saved from then on, and a "
+        "replay uses no earlier checkpoint of the loop.",
+        "Correct the entry of the call: `florc effects --suggest` prints it.",
+    ),
 )
 
 CODES: dict[str, Code] = {code.code: code for code in _TABLE}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+import os
 import re
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from florc.effects import model
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 INTERNALS = ROOT / "docs" / "internals.md"
+EFFECTS = ROOT / "docs" / "effects.md"
 
 
 def commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -84,7 +87,7 @@ def test_readme_names_make_targets_that_exist() -> None:
 
 
 def test_effect_fields_are_documented() -> None:
-    text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    text = EFFECTS.read_text(encoding="utf-8")
     for kind in (model.Effect, model.LibraryType):
         fields = [f.name for f in dataclasses.fields(kind) if f.name != "name"]
         assert [name for name in fields if f"`{name}`" not in text] == []
@@ -130,3 +133,46 @@ def test_internals_shows_what_is_printed(tmp_path: Path, bless: bool) -> None:
         INTERNALS.write_text(today, encoding="utf-8")
     else:
         assert text == today
+
+
+def run_through(text: str, folder: Path) -> str:
+    """The page's example from top to bottom: its files are written, its commands are run."""
+
+    def block(found: re.Match[str]) -> str:
+        language, body = found[1], found[2]
+        named = re.match(r"# (\w+\.(?:py|toml))\n", body)
+        if language == "console":
+            command = body.partition("\n")[0].removeprefix("$ florc ")
+            done = subprocess.run(
+                [sys.executable, "-m", "florc", *command.split()],
+                cwd=folder / "project", capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            body = f"$ florc {command}\n{done.stdout.rstrip()}\n"
+        elif named is not None:
+            place = "library" if named[1] == "fastlib.py" else "project"
+            (folder / place / named[1]).write_text(body, encoding="utf-8")
+        return f"```{language}\n{body}```"
+
+    for name in ("project", "library"):
+        (folder / name).mkdir()
+    (folder / "project" / "pyproject.toml").touch()
+    return re.sub(r"^```(\w+)\n(.*?)^```", block, text, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_effects_example_works(tmp_path: Path, bless: bool) -> None:
+    """What it prints is what the page shows; recording it finds nothing wrong with the entries."""
+    text = EFFECTS.read_text(encoding="utf-8")
+    today = run_through(text, tmp_path)
+    if bless:
+        EFFECTS.write_text(today, encoding="utf-8")
+    else:
+        assert text == today
+    path = [str(ROOT / "runtime"), str(ROOT), str(tmp_path / "library")]
+    done = subprocess.run(
+        [sys.executable, "-m", "flor.runtime", "record", "train.py"],
+        cwd=tmp_path / "project", capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+    )  # fmt: skip
+    assert done.stdout.startswith("0 ") and not done.stderr, done
+    report = tmp_path / "project" / ".flor" / "runs" / "1" / "check.json"
+    assert json.loads(report.read_text())["promotions"] == []
