@@ -207,15 +207,21 @@ def _says(effect: Effect | None, location: str, *, deep: bool = False) -> bool:
     told = {m.partition("?")[0] for m in effect.mutates}
     if deep:
         return f"{location}*" in told
-    return any(m.rstrip("*") in (location, "args") for m in told)
+    return any(m.partition("*")[0] in (location, "args") for m in told)
 
 
 def _says_shared(effect: Effect | None, location: str) -> bool:
-    bare = location.rstrip("*")
-    return effect is None or any(r.rpartition(":")[2].rstrip("*") == bare for r in effect.returns)
+    bare = location.partition("*")[0]
+    return effect is None or any(
+        r.rpartition(":")[2].partition("*")[0] == bare for r in effect.returns
+    )
 
 
 def _keeps(effect: Effect | None, location: str) -> bool:
-    bare = location.rstrip("*")
-    kept = {k.rpartition(":")[2].rstrip("*") for k in effect.keeps} if effect is not None else set()
+    bare = location.partition("*")[0]
+    kept = (
+        {k.rpartition(":")[2].partition("*")[0] for k in effect.keeps}
+        if effect is not None
+        else set()
+    )
     return effect is None or bare in kept or "args" in kept

@@ -9,7 +9,7 @@ from florc.effects.model import Effect
 
 _LISTS = ("mutates", "keeps", "returns", "draws", "calls", "advances", "kills_grads")
 _TEXTS = ("type",)
-_FLAGS = ("trains", "reads_grads", "sink", "swallows", "clock")
+_FLAGS = ("trains", "reads_grads", "sink", "swallows", "clock", "reads_files")
 
 
 def render(effect: Effect) -> str:
@@ -36,7 +36,7 @@ def one_line(entry: str) -> str:
 def mutating(effect: Effect | None, name: str, location: str) -> Effect:
     """The entry of call `name` with `location` among what it changes."""
     effect = replace(effect or Effect(name), name=name)
-    others = tuple(m for m in effect.mutates if m.rstrip("*") != location.rstrip("*"))
+    others = tuple(m for m in effect.mutates if m.partition("*")[0] != location.partition("*")[0])
     return replace(effect, mutates=(*others, location))
 
 
@@ -48,7 +48,7 @@ def keeping(effect: Effect | None, name: str, location: str) -> Effect:
 
 def sharing(effect: Effect | None, name: str, location: str) -> Effect:
     """The entry of call `name` whose result shares memory with `location`."""
-    return replace(effect or Effect(name), name=name, returns=(location.rstrip("*"),))
+    return replace(effect or Effect(name), name=name, returns=(location.partition("*")[0],))
 
 
 def unknown(name: str, locations: tuple[str, ...], makes: str = "") -> Effect:

@@ -52,7 +52,7 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -270,13 +270,26 @@ def read_effects(files: Iterable[Path]) -> Effects:
     return Effects(types, exact, tuple(order), tuple(sources))
 
 
+def load_effects(extra: Sequence[Path] = ()) -> Effects:
+    """The shipped files and then the user's `extra` ones, parsed once per process and content."""
+    return _load(tuple((path, _stamp(path)) for path in extra))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0)
+    return (status.st_mtime_ns, status.st_size)
+
+
 @functools.lru_cache(maxsize=8)
-def load_effects(extra: tuple[Path, ...] = ()) -> Effects:
-    """The shipped files and then the user's `extra` ones, parsed once per process."""
+def _load(extra: tuple[tuple[Path, tuple[int, int]], ...]) -> Effects:
     shipped = sorted(Path(__file__).parent.glob("*.toml"))
-    if not extra:
+    files = [path for path, _ in extra]
+    if not files:
         return read_effects(shipped)
-    own = read_effects(extra)
+    own = read_effects(files)
     users = frozenset([*own.exact, *(name for name, _ in own.patterns)])
     sinks = tuple(sorted(name for name, declared in own.types.items() if declared.sink))
-    return replace(read_effects([*shipped, *extra]), users=users, user_sinks=sinks)
+    return replace(read_effects([*shipped, *files]), users=users, user_sinks=sinks)

@@ -94,6 +94,11 @@ def test_misuse_is_told_in_one_line(
     assert not printed.out and len(printed.err.splitlines()) == 1
 
 
+def state(project: Path) -> set[tuple[str, str]]:
+    loop = compile_project(project / "train.py").plan.loops[0]
+    return {(member.path, member.certainty) for member in loop.state}
+
+
 def test_suggestions_for_a_script_say_what_is_assumed_anyway(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
