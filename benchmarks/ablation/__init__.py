@@ -1,0 +1,1 @@
+"""The parts of leave_one_out.py."""
