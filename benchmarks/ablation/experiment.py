@@ -153,7 +153,7 @@ class Experiment:
     # -- replays -------------------------------------------------------------------------------
 
     def _replays(self, root: Path, plan: Plan, truth: list[Any]) -> None:
-        found = self.found
+        found, case = self.found, self.case
         tasks = self._tasks(root, plan)
         answers = self._work(root, tasks)
         start = answers.get("start")
@@ -172,7 +172,9 @@ class Experiment:
         for task in tasks:
             answer = answers.get(task["name"])
             mark = start["marks"].get(f"{task['loop']} {task['index']}")
-            expected = truth[mark:] if mark is not None else self._after(truth, start, task)
+            expected = truth[mark:] if mark is not None else []
+            if case.early:
+                expected = truth[: min(start["marks"].values(), default=0)] + expected
             changed = self._changed(task, answer, expected)
             caught = noticed(answer)
             if not task["drop"]:
@@ -198,11 +200,6 @@ class Experiment:
                 verdict.caught = f"({caught})"
                 verdict.example = verdict.example or divergence((answer or {}).get("answer", {}))
 
-    def _after(self, truth: list[Any], start: dict[str, Any], task: dict[str, Any]) -> list[Any]:
-        """What is logged behind the loop: its last checkpoint is taken there."""
-        later = [m for head, m in start["marks"].items() if head == f"{task['loop']} end"]
-        return truth[later[0] :] if later else truth[len(truth) :]
-
     def _changed(self, task: dict[str, Any], answer: Any, expected: list[Any]) -> str:
         if answer is None:
             return "failed: no answer in time"
@@ -212,9 +209,12 @@ class Experiment:
         if values != expected:
             return f"values: {first_difference(expected, values)}"
         out = self.masked(Path(task["out"] + ".stdout").read_text(errors="replace"))
-        plain = self.masked(self.plain_out)
-        if out and plain[-len(out) :] != out:
-            return f"output: {first_difference(plain[-len(out) :], out)}"
+        wanted = self.masked(self.plain_out)
+        if self.case.early:  # what comes before the loop is printed again
+            same = [a == b for a, b in zip(out, wanted, strict=False)]
+            out = out[same.index(False) :] if False in same else out[len(wanted) :]
+        if out and wanted[-len(out) :] != out:
+            return f"output: {first_difference(wanted[-len(out) :], out)}"
         return ""
 
     def _tasks(self, root: Path, plan: Plan) -> list[dict[str, Any]]:
