@@ -31,7 +31,7 @@ from pathlib import Path
 
 from ablation.cases import Case, Insert, read_cases
 from ablation.experiment import Experiment
-from ablation.findings import table
+from ablation.findings import read, table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,12 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=float, default=120.0, metavar="SECONDS")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the runs in DIR")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--table", type=Path, nargs="+", metavar="FILE", help="of earlier --json")
     arguments = list(sys.argv[1:] if argv is None else argv)
     command: list[str] = []
     if "--" in arguments:
         at = arguments.index("--")
         arguments, command = arguments[:at], arguments[at + 1 :]
     args = parser.parse_args(arguments)
+    if args.table:
+        print(table([read(each) for path in args.table for each in json.loads(path.read_text())]))
+        return 0
     overlay = [path.resolve() for path in args.overlay]
     if args.scripts:
         cases = read_cases(args.scripts, args.checkouts.resolve(), overlay, args.folder, args.limit)

@@ -47,7 +47,7 @@ class Case:
     data_args: dict[str, Any] = field(default_factory=dict)
     every: int = 1
     limit: float = 120.0
-    early: bool = False  # the script has threads: replays share nothing but the import of torch
+    preload: tuple[str, ...] = ()  # the script has threads: replays share these imports only
     include: tuple[str, ...] = ()
     hand: tuple[str, ...] = ()
     notes: dict[str, str] = field(default_factory=dict)
@@ -76,7 +76,7 @@ def read_cases(
                 tuple(overlay), tuple(data.get("path", ())), data.get("env", {}),
                 tuple(data.get("mask", ())),
                 tuple(data.get("ignore", ())), data.get("data", ""), data.get("data_args", {}),
-                data.get("every", 1), data.get("limit", limit), data.get("early", False),
+                data.get("every", 1), data.get("limit", limit), tuple(data.get("preload", ())),
                 include=tuple(data.get("include", ())), hand=tuple(data.get("hand", ())),
                 notes=data.get("notes", {}),
             )

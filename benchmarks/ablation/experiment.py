@@ -173,7 +173,7 @@ class Experiment:
             answer = answers.get(task["name"])
             mark = start["marks"].get(f"{task['loop']} {task['index']}")
             expected = truth[mark:] if mark is not None else []
-            if case.early:
+            if case.preload:
                 expected = truth[: min(start["marks"].values(), default=0)] + expected
             changed = self._changed(task, answer, expected)
             caught = noticed(answer)
@@ -210,7 +210,7 @@ class Experiment:
             return f"values: {first_difference(expected, values)}"
         out = self.masked(Path(task["out"] + ".stdout").read_text(errors="replace"))
         wanted = self.masked(self.plain_out)
-        if self.case.early:  # what comes before the loop is printed again
+        if self.case.preload:  # what comes before the loop is printed again
             same = [a == b for a, b in zip(out, wanted, strict=False)]
             out = out[same.index(False) :] if False in same else out[len(wanted) :]
         if out and wanted[-len(out) :] != out:
@@ -288,7 +288,7 @@ class Experiment:
             job["script"] = case.argv[0]
         start = root / ".flor" / "each" / "start"
         data = {"job": job, "tasks": tasks, "limit": case.limit, "out": str(start)}
-        data["early"] = case.early
+        data |= {"early": bool(case.preload), "preload": case.preload}
         file = self.scratch / "tasks.json"
         file.write_text(json.dumps(data), encoding="utf-8")
         env = environment(case, root) | tracker_env(scratch)

@@ -44,6 +44,11 @@ class Finding:
     only_computed: list[str] = field(default_factory=list)
 
 
+def read(data: dict[str, Any]) -> Finding:
+    """A finding from JSON."""
+    return Finding(**{**data, "members": [Verdict(**verdict) for verdict in data["members"]]})
+
+
 def noticed(answer: Any) -> str:
     """What the replay itself said about a wrong restoration."""
     if answer is None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import importlib.util
 import json
 import os
@@ -399,8 +400,8 @@ def replay(path: Path) -> int:
     tasks = [Task(**task) for task in data["tasks"]]
     worker = Each(Job.read(job_file), tasks, data["limit"], data["out"], data["early"])
     if worker.early:
-        import torch  # noqa: F401  once for all children
-
+        for name in data["preload"]:  # once for all children
+            importlib.import_module(name)
         worker.fork(tasks)
     return worker.run()
 
