@@ -8,8 +8,8 @@ nothing, in a worker process with a time limit. For each one: was it refused, an
 training loop's checkpoint set hold a member that is only `assumed`, because of which unknown call;
 does libcst give back every file byte for byte; does the emitted code compile; how long did it take.
 
-`--unknown` ranks the calls that florc knew nothing of, `--json FILE` writes all details, `--only
-TEXT` takes only scripts with TEXT in their path. No script is ever run.
+`--unknown` ranks the calls that florc knew nothing of, `--json FILE` writes all details (a line a
+script), `--only TEXT` takes only scripts with TEXT in their path. No script is ever run.
 """
 
 from __future__ import annotations
@@ -420,7 +420,7 @@ def main() -> int:
     )
     parser.add_argument("--only", default="", help="only scripts whose path holds this")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each Nth script")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="all details")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all details, a line a script")
     parser.add_argument("--unknown", action="store_true", help="rank the unknown callees")
     parser.add_argument("--no-write", action="store_true", help="only print")
     args = parser.parse_args()
@@ -432,8 +432,13 @@ def main() -> int:
     tasks, skipped = collect(args.checkouts or args.fetch, listed, args.only)
     tasks = tasks[:: args.every]
     results = []
+    if args.json:
+        args.json.write_text("", encoding="utf-8")
     for number, result in enumerate(run_all(tasks, args.workers, args.limit), 1):
         results.append(result)
+        if args.json:
+            with args.json.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(result)) + "\n")
         state = "time" if result.timeout else "refused" if result.refusals else "ok"
         state += f" {len(result.assumed)} assumed" if result.assumed else ""
         name = f"{result.repository}/{result.script}"
@@ -445,8 +450,6 @@ def main() -> int:
     print(text)
     if args.unknown:
         print("\n".join(unknown_ranking(results)))
-    if args.json:
-        args.json.write_text(json.dumps([asdict(r) for r in results], indent=1), encoding="utf-8")
     if not (args.no_write or args.only or args.every > 1):
         write(text)
     return 0

@@ -8,6 +8,7 @@ several live paths is named by each path that may lead to a different object at 
 from __future__ import annotations
 
 import ast
+import functools
 from collections import deque
 from dataclasses import dataclass, field, replace
 
@@ -707,12 +708,15 @@ def _once(function: Function, summaries: Summaries, within: frozenset[Function])
 
 def _in_loop(function: Function, node: ast.AST) -> bool:
     """Whether code of a function's own body may run more often than the body."""
-    return any(child is node for loop in _repeated(function) for child in ast.walk(loop))
+    return node in _repeated(function)
 
 
-def _repeated(function: Function) -> list[ast.AST]:
+@functools.lru_cache(maxsize=512)
+def _repeated(function: Function) -> frozenset[ast.AST]:
+    """Everything in a function's loops and comprehensions."""
     kinds = (ast.For, ast.While, ast.AsyncFor, ast.ListComp, ast.SetComp, ast.DictComp)
-    return [n for n in ast.walk(function.node) if isinstance(n, (*kinds, ast.GeneratorExp))]
+    loops = [n for n in ast.walk(function.node) if isinstance(n, (*kinds, ast.GeneratorExp))]
+    return frozenset(child for loop in loops for child in ast.walk(loop))
 
 
 def _without_prefixes(members: dict[str, Member]) -> tuple[Member, ...]:

@@ -493,6 +493,7 @@ def points_to(program: Program, effects: Effects) -> PointsTo:
     executor.recording = True
     for function in list(executor.active):
         executor.run(function)
+    executor.heap.settled = True
     return PointsTo(
         executor.heap,
         tuple(sorted(executor.accesses, key=_order)),

@@ -30,6 +30,8 @@ SEQUENCES = {
     "collections.Counter",
 }
 """Containers: what they hold isn't a part of them."""
+BY_NAME = frozenset({"function", "class", "module", "library", "bound"})
+"""Kinds of objects that a checkpoint saves by their name."""
 
 
 def owner_of(obj: Obj) -> Obj:
@@ -70,7 +72,8 @@ class Heap:
         self._grown: set[Key] = set()  # since the statement began
         self.repeating = False  # inside a callback, that may be called any number of times
         self.many: set[Obj] = set()  # allocated by such callbacks
-        self._reached: dict[Obj, set[Obj]] = {}
+        self.settled = False  # it grows no more
+        self._found: dict[tuple[str, frozenset[Obj]], set[Obj]] = {}
         self._interned: dict[tuple[object, ...], Obj] = {}
         self._originals: dict[Obj, Obj] = {}
         self._free: dict[Function, tuple[tuple[Scope, str], ...]] = {}
@@ -357,30 +360,34 @@ class Heap:
 
     def reach(self, objs: AbstractSet[Obj], seen: AbstractSet[Obj] = frozenset()) -> set[Obj]:
         """Everything reachable from `objs`, themselves included; what was `seen` isn't entered."""
+        if self.settled and not seen:
+            return self._remembered("reach", objs)
+        return self._search(objs, seen, frozenset())
+
+    def held(self, objs: AbstractSet[Obj]) -> set[Obj]:
+        """Everything that saving `objs` saves; functions, classes and methods only by name."""
+        if self.settled:
+            return self._remembered("held", objs)
+        return self._search(objs, frozenset(), BY_NAME)
+
+    def _remembered(self, how: str, objs: AbstractSet[Obj]) -> set[Obj]:
+        """Searches of a heap that grows no more are made once for each start."""
+        key = (how, frozenset(objs))
+        if key not in self._found:
+            closed = BY_NAME if how == "held" else frozenset()
+            self._found[key] = self._search(objs, frozenset(), closed)
+        return set(self._found[key])
+
+    def _search(
+        self, objs: AbstractSet[Obj], seen: AbstractSet[Obj], closed: AbstractSet[str]
+    ) -> set[Obj]:
+        """`objs`, `seen`, and what `objs` lead to; objects of `closed` kinds aren't entered."""
         found = set(objs | seen)
         stack = list(objs - seen)
         while stack:
             self.work += 1
-            for group in self._groups(stack.pop()):
-                new = group - found
-                if new:
-                    found |= new
-                    stack += new
-        return found
-
-    def reach_of(self, obj: Obj) -> set[Obj]:
-        """Everything reachable from one object of a heap that grows no more."""
-        if obj not in self._reached:
-            self._reached[obj] = self.reach({obj})
-        return self._reached[obj]
-
-    def held(self, objs: AbstractSet[Obj]) -> set[Obj]:
-        """Everything that saving `objs` saves; functions, classes and methods only by name."""
-        found = set(objs)
-        stack = list(objs)
-        while stack:
             obj = stack.pop()
-            if obj.kind in ("function", "class", "module", "library", "bound"):
+            if obj.kind in closed:
                 continue
             for group in self._groups(obj):
                 new = group - found
