@@ -514,8 +514,12 @@ class Calls(Expressions):
         for location in effect.calls:
             where, _, method = location.partition(".")
             called = at(where)
-            if where.endswith("*"):  # a partial: what it holds is called
-                called = called | {e for o in called for e in self.heap.contents_of(o)}
+            if where.endswith("*"):  # a partial: what it holds is called, with all that it holds
+                held = {e for o in called for e in self.heap.contents_of(o)}
+                for obj in held:
+                    passed = everything | (held - {obj})
+                    results |= self._call_held(obj, passed, node, shown)
+                continue
             for obj in list(called):
                 if method:
                     results |= self.method(obj, method, [given], node)
@@ -531,7 +535,9 @@ class Calls(Expressions):
                     with self.heap.often():
                         results |= self._invoke_one(obj, [], {}, set(), node, shown)
         found = self._result(effect, receiver, at, node)
-        if effect.calls:
+        if "called" in effect.returns:
+            found |= results
+        elif effect.calls:
             for obj in found:
                 if obj.kind == "alloc" and obj.site is node:
                     self.heap.add_contents(obj, results)
@@ -543,6 +549,16 @@ class Calls(Expressions):
                 for name, objs in kwargs.items():
                     self.heap.add_field(obj, f"[{name!r}]", self.value_of(objs))
         return found
+
+    def _call_held(self, obj: Obj, passed: set[Obj], node: ast.AST, shown: str) -> set[Obj]:
+        """Something that a partial holds is called, if it can be."""
+        if obj.kind in ("function", "bound"):
+            return self._call_back(obj, passed, node)
+        typed = obj.kind in ("alloc", "part") and obj.cls is None and obj.type
+        if typed and self.effects.method(obj.type, "__call__") is None:
+            return set()
+        with self.heap.often():
+            return self._invoke_one(obj, [], {}, passed, node, shown)
 
     def _flags(self, effect: Effect, at, node: ast.AST, shown: str) -> None:  # type: ignore[no-untyped-def]
         for stream in effect.draws:
@@ -618,7 +634,7 @@ class Calls(Expressions):
     def _result(self, effect: Effect, receiver: set[Obj], at, node: ast.AST) -> set[Obj]:  # type: ignore[no-untyped-def]
         found: set[Obj] = set()
         for result in effect.returns:
-            if result == "none":
+            if result in ("none", "called"):
                 continue
             if result == "new":
                 owner = next((o for o in receiver if o.cls is not None and o.site is node), None)

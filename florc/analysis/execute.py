@@ -364,7 +364,8 @@ class Executor(Calls):
     def _do_ClassDef(self, node: ast.ClassDef) -> None:
         cls = self.program.classes[node]
         for base in node.bases:
-            for obj in self.evaluate(base):
+            plain = base.value if isinstance(base, ast.Subscript) else base  # Generic[T]
+            for obj in self.evaluate(plain):
                 if obj.kind == "class" and obj.cls is not None and obj.cls is not cls:
                     if obj.cls not in cls.bases:
                         cls.bases.append(obj.cls)

@@ -234,6 +234,7 @@ class Heap:
 
     def library(self, name: str) -> Obj:
         """A library module, function or class by its qualified name."""
+        name = self.effects.canonical(name)
         return self._intern(("library", name), Obj("library", name, name=name))
 
     def _twin(self, site: ast.AST, obj: Obj, where: Function | None) -> Obj:

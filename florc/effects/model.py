@@ -29,7 +29,7 @@ or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is 
 * ``returns``: ``none`` (an immutable value), ``new``, ``self``, an argument's location,
   ``elem:LOC`` (what LOC contains), ``part:self`` (a part of the receiver, of the given `type`),
   ``holder:LOC`` (a new container of `type` with parts of LOC), ``sum:LOC`` (LOC's items added up),
-  ``call:LOC`` (what calling LOC returns),
+  ``call:LOC`` (what calling LOC returns), ``called`` (what the functions in `calls` return),
   ``copy:LOC``, ``deepcopy:LOC``, ``pairs:LOC`` (key-value pairs of a mapping), ``values:LOC`` (a
   list of what LOC holds), or a list of these.
   Default ``new``.  A location with ``?option`` behind it counts only where the call, or the call
@@ -43,6 +43,9 @@ or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is 
 * ``reads_files``: it may read a file (a call that opens one only to write doesn't count).
 * ``swallows``: true if the context manager that it makes may swallow exceptions.
 * ``advances``: locations whose iterator position moves.
+
+``[aliases]`` says that what begins with one name is meant by another: ``"tqdm.auto" = "tqdm"``; a
+``*`` at the end stands for any one module in between (``"torch.nn.modules.*" = "torch.nn"``).
 
 Names may hold ``*`` (fnmatch); an exact name wins over a pattern, a longer pattern over a shorter.
 ``"*.backward"`` is what is known of a method when the receiver's type isn't.
@@ -124,6 +127,8 @@ class Effects:
     sources: tuple[str, ...] = ()
     users: frozenset[str] = frozenset()  # names of calls that the user's own files describe
     user_sinks: tuple[str, ...] = ()  # types that they declare to be sinks
+    aliases: dict[str, str] = field(default_factory=dict)  # prefix of a name -> the usual one
+    _names: dict[str, str] = field(default_factory=dict, compare=False)
     _mro: dict[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
     _memo: dict[str, Effect | None] = field(default_factory=dict, compare=False)
     _merged: dict[str, LibraryType] = field(default_factory=dict, compare=False)
@@ -136,6 +141,28 @@ class Effects:
                 order.update(dict.fromkeys(self.mro(base)))
             self._mro[name] = tuple(order)
         return self._mro[name]
+
+    def canonical(self, qualified: str) -> str:
+        """The name that the tables use for what may be imported from several places."""
+        if qualified in self._names:
+            return self._names[qualified]
+        parts = qualified.split(".")
+        found = qualified
+        if qualified in self.exact or qualified in self.types:
+            parts = []
+        for end in range(len(parts), 0, -1):
+            prefix, rest = ".".join(parts[:end]), parts[end:]
+            any_module = ".".join([*parts[: end - 1], "*"])
+            if prefix in self.aliases:
+                found = ".".join([self.aliases[prefix], *rest])
+                break
+            if rest and any_module in self.aliases and qualified not in self.exact:
+                found = ".".join([self.aliases[any_module], *rest])
+                break
+        if found != qualified:
+            found = self.canonical(found)
+        self._names[qualified] = found
+        return found
 
     def call(self, qualified: str) -> Effect | None:
         """The effect of calling a function or class by its qualified name, or None."""
@@ -247,6 +274,7 @@ def read_effects(files: Iterable[Path]) -> Effects:
     """
     types: dict[str, LibraryType] = {}
     exact: dict[str, Effect] = {}
+    aliases: dict[str, str] = {}
     sources = []
     for path in files:
         try:
@@ -258,6 +286,7 @@ def read_effects(files: Iterable[Path]) -> Effects:
             raise EffectsError(str(path), *toml_problem(error)) from None
         check(path, text, data)
         sources.append(str(path))
+        aliases.update(data.get("aliases", {}))
         for name, table in data.get("types", {}).items():
             types[name] = _type(name, table)
         for names, table in data.get("effects", {}).items():
@@ -267,7 +296,7 @@ def read_effects(files: Iterable[Path]) -> Effects:
     for name in patterned:
         del exact[name]
     order = sorted(patterned.items(), key=lambda item: (-len(item[0]), item[0]))
-    return Effects(types, exact, tuple(order), tuple(sources))
+    return Effects(types, exact, tuple(order), tuple(sources), aliases=aliases)
 
 
 def load_effects(extra: Sequence[Path] = ()) -> Effects:

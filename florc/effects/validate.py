@@ -30,7 +30,7 @@ _LOCATION = re.compile(rf"{_ARGUMENT}(\*[\w.]*)?(\?\w+)?")
 _KEPT = re.compile(rf"(flat:)?{_ARGUMENT}\*?(\?\w+)?")
 _CALLED = re.compile(rf"{_ARGUMENT}(\.\w+)?\*?(\?\w+)?")
 _RESULT = re.compile(
-    rf"none|new|(elem:|part:|holder:|sum:|call:|copy:|deepcopy:|pairs:|values:)?{_ARGUMENT}\*?(\?\w+)?"
+    rf"none|new|called|(elem:|part:|holder:|sum:|call:|copy:|deepcopy:|pairs:|values:)?{_ARGUMENT}\*?(\?\w+)?"
 )
 
 
@@ -46,8 +46,15 @@ class EffectsError(ValueError):
 def check(path: Path, text: str, data: Mapping[str, Any]) -> None:
     """Raise EffectsError for the first thing in a parsed file that isn't an effect or a type."""
     for table in data:
-        if table not in ("types", "effects"):
+        if table not in ("types", "effects", "aliases"):
             raise _error(path, text, (table,), "", f"unknown table [{table}]")
+    aliases = data.get("aliases", {})
+    if not isinstance(aliases, dict):
+        raise _error(path, text, ("aliases",), "", "aliases must be a table")
+    for name, usual in aliases.items():
+        if not isinstance(usual, str) or usual.startswith(f"{name}."):
+            message = f"[aliases] {name!r} must be another qualified name"
+            raise _error(path, text, ("aliases", name), "", message)
     for table, entry in (("types", _type_problem), ("effects", _effect_problem)):
         content = data.get(table, {})
         if not isinstance(content, dict):
