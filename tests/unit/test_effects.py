@@ -388,3 +388,36 @@ def test_every_tensor_method_is_sound_on_a_small_matrix() -> None:
         if _streams()["torch"] != stream and "torch" not in effect.draws:
             wrong.append(f"{name} draws")
     assert not wrong
+
+
+def _distributions() -> list[torch.distributions.Distribution]:
+    one, two = torch.tensor([0.3, 0.7]), torch.eye(2)
+    dist = torch.distributions
+    return [
+        *(getattr(dist, n)(one) for n in ("Bernoulli", "Categorical", "Exponential", "Geometric")),
+        *(
+            getattr(dist, n)(one)
+            for n in ("HalfNormal", "Poisson", "OneHotCategorical", "Dirichlet")
+        ),
+        *(getattr(dist, n)(one, one + 1) for n in ("Normal", "Beta", "Gamma", "Laplace", "Cauchy")),
+        *(getattr(dist, n)(one, one + 1) for n in ("Uniform", "Gumbel", "LogNormal", "Weibull")),
+        dist.Independent(dist.Normal(one, one + 1), 1),
+        dist.MultivariateNormal(one, two),
+    ]
+
+
+@pytest.mark.parametrize("method", ["log_prob", "entropy", "cdf", "icdf", "perplexity", "sample"])
+def test_what_a_distribution_computes_shares_none_of_its_memory(method: str) -> None:
+    effect = load_effects().method("torch.distributions.Normal", method)
+    assert effect is not None and effect.returns == ("new",)
+    for made in _distributions():
+        value = made.sample()
+        try:
+            result = getattr(made, method)(*([] if method in NO_VALUE else [value]))
+        except NotImplementedError:
+            continue
+        owned = {v.data_ptr() for v in vars(made).values() if isinstance(v, torch.Tensor)}
+        assert result.data_ptr() not in owned | {value.data_ptr()}, type(made)
+
+
+NO_VALUE = {"entropy", "perplexity", "sample"}
