@@ -39,7 +39,8 @@ table, nearest = fit(8)
 print(table.sum(), nearest.sum())
 """
 LOGGED = SCRIPT.replace("import numpy as np\n", "import numpy as np\n\nimport flor\n").replace(
-    "            print(step", '            flor.log("spread", spread(table))\n            print(step'
+    "            print(step",
+    '            flor.log("spread", spread(table))\n            print(step',
 )
 
 
