@@ -100,7 +100,8 @@ class Summaries:
         ran = self.run_by(statements)
         nodes: set[ast.AST] = set()
         for statement in statements:
-            nodes.update(ast.walk(statement))
+            if statement not in nodes:  # those inside come after the one around them
+                nodes.update(ast.walk(statement))
         for function in sorted(ran, key=_place):
             direct = self.direct.get(function, ())
             if function.path.endswith((".__init__", ".__post_init__")):

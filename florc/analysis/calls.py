@@ -656,10 +656,9 @@ class Calls(Expressions):
                 found.add(made)
             elif result.startswith(("copy:", "deepcopy:")):
                 how, _, location = result.partition(":")
-                for obj in list(self.value_of(at(location))):
-                    found.add(
-                        self.heap.clone(node, obj, deep=how == "deepcopy", where=self.function)
-                    )
+                objs = self.value_of(at(location))
+                deep = how == "deepcopy"
+                found |= self.heap.clones(node, objs, deep=deep, where=self.function)
             elif result.startswith("pairs:"):
                 made = self.heap.alloc(node, "builtins.list", where=self.function, tag="pairs")
                 pair = self.heap.alloc(node, "builtins.tuple", where=self.function, tag="pair")

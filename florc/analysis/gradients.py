@@ -26,17 +26,22 @@ class GradientLiveness:
         self.solved: dict[Function, dict[Node, frozenset[str]]] = {}
         self.graphs: dict[Function, ControlFlowGraph] = {}
         self.pending: set[Function] = set()
+        self.models: dict[tuple[Obj, bool], frozenset[str]] = {}
         self.cells = self._all_cells()
 
-    def _models(self, obj: Obj, *, holder: bool = False) -> set[str]:
+    def _models(self, obj: Obj, *, holder: bool = False) -> frozenset[str]:
         """Cells that a receiver stands for: what it holds, and itself unless it's a `holder`.
 
         An optimizer holds models and has no gradients of its own.
         """
-        reached = {o for o in self.heap.reach({obj}) if o.kind == "alloc"}
-        if holder and len(reached) > 1:
-            reached.discard(obj)
-        return {f"{o!r}#{id(o)}" for o in reached if self._has_gradients(o)}
+        key = (obj, holder)
+        if key not in self.models:
+            reached = {o for o in self.heap.reach({obj}) if o.kind == "alloc"}
+            if holder and len(reached) > 1:
+                reached.discard(obj)
+            cells = {f"{o!r}#{id(o)}" for o in reached if self._has_gradients(o)}
+            self.models[key] = frozenset(cells)
+        return self.models[key]
 
     def _has_gradients(self, obj: Obj) -> bool:
         """Whether an object may be, or own, a tensor with a gradient; wrappers own none."""
@@ -70,7 +75,7 @@ class GradientLiveness:
             return (), ()
         uses: set[str] = set()
         kills: set[str] = set()
-        killed: dict[str, set[str]] = {}
+        killed: dict[str, frozenset[str]] = {}
         for access in self.summaries.at_statement.get(statement, ()):
             if access.kind == "read_grads":
                 uses |= self._reads(access)

@@ -8,7 +8,7 @@ groups) are the object itself, what it was given is its contents.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 
@@ -47,6 +47,18 @@ def unknown(obj: Obj) -> bool:
 Key = Obj | Function | tuple[Scope, str]
 """What a statement may depend on: an object's fields and contents, a function's results, a
 variable."""
+
+
+class _Twins(dict[Obj, Obj]):
+    """Object -> its copy, made when first asked for."""
+
+    def __init__(self, make: Callable[[Obj], Obj]) -> None:
+        super().__init__()
+        self.make = make
+
+    def __missing__(self, obj: Obj) -> Obj:
+        self[obj] = made = self.make(obj)
+        return made
 
 
 class Heap:
@@ -187,8 +199,12 @@ class Heap:
         return found
 
     # -- interning ------------------------------------------------------------------------------
-    def _intern(self, key: tuple[object, ...], make: Obj) -> Obj:
-        return self._interned.setdefault(key, make)
+    def _intern(self, key: tuple[object, ...], make: Callable[[], Obj]) -> Obj:
+        """The object known by `key`; `make` is called when there is none yet."""
+        known = self._interned.get(key)
+        if known is None:
+            known = self._interned[key] = make()
+        return known
 
     def alloc(
         self,
@@ -201,10 +217,13 @@ class Heap:
         tag: str = "",
     ) -> Obj:
         """The object that `site` makes."""
-        shown = cls.scope.path if cls else function.path if function else type_name or "object"
-        label = f"{shown}@{getattr(site, 'lineno', 0)}"
-        made = Obj("alloc", label, type_name, cls, function, site=site, where=where)
-        made = self._intern(("alloc", site, type_name, cls, function, tag), made)
+
+        def make() -> Obj:
+            shown = cls.scope.path if cls else function.path if function else type_name
+            label = f"{shown or 'object'}@{getattr(site, 'lineno', 0)}"
+            return Obj("alloc", label, type_name, cls, function, site=site, where=where)
+
+        made = self._intern(("alloc", site, type_name, cls, function, tag), make)
         if self.repeating:
             self.many.add(made)
         return made
@@ -221,21 +240,23 @@ class Heap:
     def function(self, function: Function) -> Obj:
         """The function as an object."""
         return self._intern(
-            ("function", function), Obj("function", repr(function), function=function)
+            ("function", function), lambda: Obj("function", repr(function), function=function)
         )
 
     def klass(self, cls: Class) -> Obj:
         """The class as an object."""
-        return self._intern(("class", cls), Obj("class", repr(cls), cls=cls))
+        return self._intern(("class", cls), lambda: Obj("class", repr(cls), cls=cls))
 
     def module(self, module: Module) -> Obj:
         """The project module as an object."""
-        return self._intern(("module", module.name), Obj("module", module.name, module=module))
+        return self._intern(
+            ("module", module.name), lambda: Obj("module", module.name, module=module)
+        )
 
     def library(self, name: str) -> Obj:
         """A library module, function or class by its qualified name."""
         name = self.effects.canonical(name)
-        return self._intern(("library", name), Obj("library", name, name=name))
+        return self._intern(("library", name), lambda: Obj("library", name, name=name))
 
     def _twin(self, site: ast.AST, obj: Obj, where: Function | None) -> Obj:
         """The object that stands for `site`'s copies of `obj`."""
@@ -246,34 +267,44 @@ class Heap:
         if obj.kind != "alloc" or (obj.function is not None and obj.function.generator):
             return obj
         original = self._originals.get(obj, obj)  # a copy of a copy is like a copy: finitely many
-        label = f"copy of {original.label}"
-        made = Obj("alloc", label, obj.type, obj.cls, obj.function, site=site, where=where)
-        twin = self._intern(("clone", site, original), made)
-        if twin is made:
-            self._originals[twin] = original
-        return twin
 
-    def clone(self, site: ast.AST, obj: Obj, *, deep: bool, where: Function | None = None) -> Obj:
-        """A copy that `site` makes: same type; a deep one holds copies of what `obj` holds."""
-        result = self._twin(site, obj, where)
-        obj = owner_of(obj)
-        seen, stack = {obj}, [obj]
+        def make() -> Obj:
+            label = f"copy of {original.label}"
+            made = Obj("alloc", label, obj.type, obj.cls, obj.function, site=site, where=where)
+            self._originals[made] = original
+            return made
+
+        return self._intern(("clone", site, original), make)
+
+    def clones(
+        self,
+        site: ast.AST,
+        objs: AbstractSet[Obj],
+        *,
+        deep: bool,
+        where: Function | None = None,
+    ) -> set[Obj]:
+        """Copies that `site` makes: same type; deep ones hold copies of what `objs` hold."""
+        twins = _Twins(lambda obj: self._twin(site, obj, where))
+        stack = list({owner_of(obj) for obj in objs})
+        seen = set(stack)
         while stack:
             source = stack.pop()
-            twin = self._twin(site, source, where)
+            twin = twins[source]
             if twin is source:
                 continue
             groups = [("", self.contents_of(source)), *self.fields_of(source).items()]
-            for name, objs in groups:
-                held = {self._twin(site, o, where) for o in objs} if deep else set(objs)
+            for name, held in groups:
+                copies = {twins[o] for o in held} if deep else set(held)
                 if name:
-                    self.add_field(twin, name, held)
+                    self.add_field(twin, name, copies)
                 else:
-                    self.add_contents(twin, held)
-                for inner in objs - seen if deep else ():
-                    seen.add(inner)
-                    stack.append(inner)
-        return result
+                    self.add_contents(twin, copies)
+                if deep:
+                    new = held - seen
+                    seen |= new
+                    stack += new
+        return {twins[obj] for obj in objs}
 
     def part(self, owner: Obj, type_name: str = "") -> Obj:
         """A part of a lump (a layer's weight, an optimizer's groups): its mutation is `owner`'s."""
@@ -281,8 +312,10 @@ class Heap:
         if not type_name:
             names = owner.cls.libraries() if owner.cls is not None else [owner.type]
             type_name = next((p for n in names if n and (p := self.effects.type(n).parts)), "")
-        made = Obj("part", f"part of {owner.label}", type_name, receiver=owner)
-        return self._intern(("part", owner, type_name), made)
+        return self._intern(
+            ("part", owner, type_name),
+            lambda: Obj("part", f"part of {owner.label}", type_name, receiver=owner),
+        )
 
     def parts(self, owner: Obj, type_name: str = "") -> set[Obj]:
         """Some part of a lump, those that constant keys lead to among them."""
@@ -297,9 +330,12 @@ class Heap:
         """
         if owner.kind != "alloc" or owner.name or not self.effects.type(owner.type).entries:
             return None
-        made = Obj("alloc", f"{owner.label}{key}", owner.type, site=owner.site, where=owner.where)
-        made.name = key
-        made = self._intern(("entry", owner, key), made)
+
+        def make() -> Obj:
+            label = f"{owner.label}{key}"
+            return Obj("alloc", label, owner.type, name=key, site=owner.site, where=owner.where)
+
+        made = self._intern(("entry", owner, key), make)
         if owner in self.many:
             self.many.add(made)
         self.add_field(owner, key, {made})
@@ -307,18 +343,26 @@ class Heap:
 
     def bound(self, receiver: Obj, function: Function) -> Obj:
         """A method of the project bound to a receiver."""
-        made = Obj("bound", f"{receiver}.{function.path}", function=function, receiver=receiver)
-        return self._intern(("bound", receiver, function), made)
+        return self._intern(
+            ("bound", receiver, function),
+            lambda: Obj(
+                "bound", f"{receiver}.{function.path}", function=function, receiver=receiver
+            ),
+        )
 
     def library_bound(self, receiver: Obj, name: str) -> Obj:
         """A method that isn't the project's, bound to a receiver."""
-        made = Obj("libbound", f"{receiver}.{name}", receiver=receiver, name=name)
-        return self._intern(("libbound", receiver, name), made)
+        return self._intern(
+            ("libbound", receiver, name),
+            lambda: Obj("libbound", f"{receiver}.{name}", receiver=receiver, name=name),
+        )
 
     def super(self, receiver: Obj, cls: Class) -> Obj:
         """`super()` in a method of `cls`."""
-        made = Obj("super", f"super({cls})", cls=cls, receiver=receiver)
-        return self._intern(("super", receiver, cls), made)
+        return self._intern(
+            ("super", receiver, cls),
+            lambda: Obj("super", f"super({cls})", cls=cls, receiver=receiver),
+        )
 
     # -- reachability ---------------------------------------------------------------------------
     def free_variables(self, function: Function) -> tuple[tuple[Scope, str], ...]:
