@@ -18,7 +18,14 @@ import numpy as np
 import pytest
 
 from flor.runtime.checkpoint import fingerprint as module
-from flor.runtime.checkpoint.fingerprint import LONG, SLICE, covering, fingerprint, hash_slices
+from flor.runtime.checkpoint.fingerprint import (
+    LONG,
+    SLICE,
+    Block,
+    covering,
+    fingerprint,
+    hash_slices,
+)
 
 torch = pytest.importorskip("torch")
 
@@ -282,3 +289,28 @@ def test_cycles_and_long_chains() -> None:
     for _ in range(10_000):
         chain = [chain]
     assert look(ring) == look(ring) and look(chain) == look(chain)
+
+
+@pytest.mark.parametrize("shape", ["dense", "unaligned", "with gaps"])
+def test_slices_on_a_device_are_told_apart_by_their_ends_and_a_sum(shape: str) -> None:
+    """The arithmetic that runs on a device, on host memory that is said to be a device's."""
+    count = SLICE // 4 + 5000
+    tensor = torch.arange(count, dtype=torch.float32)
+    if shape == "unaligned":
+        tensor = tensor[1:]
+    elif shape == "with gaps":
+        tensor = torch.arange(2.0 * count).view(-1, 4)[:, 1:3]
+    low = tensor.data_ptr()
+    nbytes = tensor.numel() * 4
+    block = Block(tensor, low, nbytes, "cuda:0", dense=shape != "with gaps")
+    places = [(block, n) for n in range(block.slices())]
+    before = hash_slices(places)
+    assert len(before) == 2 and hash_slices(places) == before
+    rows = tensor.view(-1) if shape != "with gaps" else tensor
+    for place in (3, len(rows) // 3, len(rows) - 2):
+        old = rows[place].clone()
+        rows[place] = 12345.0
+        changed = hash_slices(places)
+        assert sum(a != b for a, b in zip(before, changed)) == 1, place
+        rows[place] = old
+    assert hash_slices(places) == before

@@ -193,34 +193,51 @@ def _hash_slice(block: Block, number: int) -> int:
 
 
 def _hash_rows(owner: Any, number: int, count: int) -> int:
-    """A part of memory with gaps: only the elements, by the longest dimension."""
+    """The hash of a part of memory with gaps: of the elements only."""
+    part = _elements(owner, number, count)
+    if is_tensor(part):
+        nbytes = part.numel() * part.element_size()
+        return digest(_memory(part.data_ptr(), nbytes)) if nbytes else 0
+    return digest(part.view("uint8").reshape(-1).data) if part.nbytes else 0
+
+
+def _elements(owner: Any, number: int, count: int) -> Any:
+    """One of `count` parts of a tensor or array, by its longest dimension, without gaps."""
     shape = tuple(owner.shape)
     axis = max(range(len(shape)), key=lambda n: shape[n])
     step = -(-shape[axis] // count)
     index = (slice(None),) * axis + (slice(number * step, (number + 1) * step),)
-    if type(owner).__module__.partition(".")[0] == "torch" or hasattr(owner, "data_ptr"):
-        part = owner.detach()[index].contiguous()
-        nbytes = part.numel() * part.element_size()
-        return digest(_memory(part.data_ptr(), nbytes)) if nbytes else 0
+    if is_tensor(owner):
+        return owner.detach()[index].contiguous()
     numpy = sys.modules["numpy"]
-    part = numpy.ascontiguousarray(numpy.ndarray.__array__(owner)[index])
-    return digest(part.view(numpy.uint8).reshape(-1).data) if part.nbytes else 0
+    return numpy.ascontiguousarray(numpy.ndarray.__array__(owner)[index])
 
 
-REMOTE = 1 << 16
-"""Bytes of a slice on a device that are fetched: its begin."""
+def is_tensor(obj: object) -> bool:
+    """Whether an object is a torch tensor, by its type alone."""
+    torch = sys.modules.get("torch")
+    return torch is not None and issubclass(type(obj), torch.Tensor)
+
+
+ENDS = 1 << 12
+"""Bytes at both ends of a slice on a device that are fetched; of all of it, only a sum."""
 
 
 def _remote_slice(block: Block, number: int) -> Any:
-    start = number * SLICE
-    size = min(REMOTE, block.nbytes - start)
-    if block.dense:
-        return device_bytes(block.owner, block.address + start, size)
+    """Bytes that tell whether a slice on a device has changed, still on the device."""
     torch = sys.modules["torch"]
-    count = max(1, size // block.owner.element_size())
-    flat = block.owner.detach().reshape(-1)  # a copy, as there are gaps
-    begin = min(start // block.owner.element_size(), max(0, flat.numel() - count))
-    return flat[begin : begin + count].contiguous().view(torch.uint8)
+    start = number * SLICE
+    size = min(SLICE, block.nbytes - start)
+    if block.dense:
+        piece = device_bytes(block.owner, block.address + start, size)
+    else:
+        piece = _elements(block.owner, number, block.slices()).view(-1).view(torch.uint8)
+    whole = piece[: piece.numel() // 8 * 8]
+    try:
+        total = whole.view(torch.int64).sum()
+    except RuntimeError:  # it doesn't begin at a multiple of 8
+        total = whole.clone().view(torch.int64).sum()
+    return torch.cat([piece[:ENDS], piece[-ENDS:], total.view(1).view(torch.uint8)])
 
 
 # -- the walk ------------------------------------------------------------------------------------
@@ -244,7 +261,7 @@ class _Look(_Walk):
         self.outside: dict[type, bool] = {}
 
     def look(self, root: object) -> Print:
-        if isinstance(root, type):
+        if issubclass(type(root), type):  # isinstance would ask the object for its __class__
             self.class_roots.add(id(root))
         edge = self.edge(root)
         self.drain()
@@ -443,7 +460,7 @@ class _Look(_Walk):
         torch = self.torch
         assert torch is not None
         device = str(obj.device)
-        flattened = hasattr(type(obj), "__tensor_flatten__") or hasattr(obj, "materialize")
+        flattened = hasattr(type(obj), "__tensor_flatten__") or hasattr(type(obj), "materialize")
         if flattened or device == "meta" or obj.is_quantized:
             return Kind("opaque", None)
         if obj.layout is not torch.strided:
@@ -551,7 +568,8 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         cls = _type_of(obj)
-        if isinstance(obj, (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)):
+        by_name = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
+        if issubclass(cls, by_name):
             return NotImplemented
         if _unsafe(cls) and cls is not object:
             raise pickle.PicklingError(f"{cls.__qualname__} isn't looked into")

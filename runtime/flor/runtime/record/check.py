@@ -415,7 +415,7 @@ class _Look:
 
 def _attributes(value: Any) -> dict[str, Any] | None:
     """The attributes of a plain object by name, a module's entries among them; None if none."""
-    if isinstance(value, type):
+    if issubclass(type(value), type):
         return {
             name: inner
             for name, inner in list(vars(value).items())
