@@ -88,6 +88,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="describe library calls (TOML); may be repeated",
     )
+    make.add_argument(
+        "--no-cache", action="store_true", help="compile, whatever was compiled before"
+    )
     make.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     known = commands.add_parser(
         "effects",

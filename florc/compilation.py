@@ -49,6 +49,8 @@ class Compilation:
     modules: tuple[SourceModule, ...]
     edits: tuple[Edit, ...]
     dumps: dict[str, str] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()  # places where modules were looked for, and nothing was
+    unread: tuple[tuple[str, str], ...] = ()  # files that don't parse, with the hash of the bytes
 
 
 class CompileError(Exception):

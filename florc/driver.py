@@ -137,7 +137,14 @@ def compile_project(
     analysis = Analysis(project, program, summaries, tuple(sites), graphs, live, sets, times)
     plan = _plan(analysis)
     modules = tuple(SourceModule(m.path, m.rel, m.name, m.text) for m in project.modules)
-    return Compilation(plan, modules, _edits(analysis, plan), _Dumps(analysis, plan))
+    return Compilation(
+        plan,
+        modules,
+        _edits(analysis, plan),
+        _Dumps(analysis, plan),
+        project.absent,
+        project.unread,
+    )
 
 
 def _plan(analysis: Analysis) -> Plan:

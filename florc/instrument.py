@@ -12,7 +12,8 @@ from pathlib import Path
 
 from florc.cli import BAD_INPUT, DONE, REFUSED, Quit, report, say
 from florc.compilation import Compilation, CompileError
-from florc.emit.build import Build, assemble, fresh_build, is_stale, write
+from florc.emit import cache
+from florc.emit.build import Build, all_effects, assemble, fresh_build, is_stale, write
 from florc.frontend.project import project_root
 from florc.plan import Diagnostic, Plan
 
@@ -34,21 +35,19 @@ def _instrument(arguments: argparse.Namespace) -> int:
     try:
         if arguments.check and not arguments.diff:
             return _check(arguments, root, script)
-        build = None
-        if not stdin and not arguments.emit and not arguments.diff:
-            build = fresh_build(
-                root,
-                script,
-                module=arguments.module,
-                effects=arguments.effects,
-                directory=arguments.out,
-            )
+        build, keep = None, False
+        if not stdin and not arguments.emit and not arguments.diff and not arguments.no_cache:
+            build = _known_build(arguments, root, script)
+            keep = build is None
         if build is None:
             compilation = _compile(arguments, root, script)
             if arguments.emit:
                 return _dump(arguments, compilation)
             original = compilation.modules[0].text if compilation.modules else ""
             build = assemble_or_refuse(compilation)
+            effects = all_effects(root, arguments.effects) if keep else None
+            if effects is not None:
+                cache.store(build, root, script, arguments.module, effects)
             if arguments.diff:
                 return _diff(arguments, compilation, build, root, script)
     except CompileError as error:
@@ -57,6 +56,21 @@ def _instrument(arguments: argparse.Namespace) -> int:
         report(error.diagnostics, quiet=arguments.quiet)
         return BAD_INPUT
     return _finish(arguments, build, root, script, original if stdin else None)
+
+
+def _known_build(arguments: argparse.Namespace, root: Path, script: Path) -> Build | None:
+    """The build if the project's folder or the user's cache has it."""
+    build = fresh_build(
+        root,
+        script,
+        module=arguments.module,
+        effects=arguments.effects,
+        directory=arguments.out,
+    )
+    effects = all_effects(root, arguments.effects)
+    if build is None and effects is not None:
+        build = cache.load(root, script, arguments.module, effects)
+    return build
 
 
 def _script(arguments: argparse.Namespace) -> Path:

@@ -22,6 +22,12 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--bless is not for CI: bless, read the difference, commit it")
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees what another one, or the user, has compiled."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(scope="session")
 def bless(request: pytest.FixtureRequest) -> bool:
     """Whether expected files are written instead of compared."""

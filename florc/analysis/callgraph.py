@@ -9,7 +9,7 @@ from functools import cached_property
 import networkx as nx
 
 from florc.analysis.execute import PointsTo
-from florc.analysis.objects import Access, CallEdge, Function
+from florc.analysis.objects import Access, CallEdge, Function, Obj
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,11 @@ class Summaries:
         for edge in self.points_to.edges:
             found.setdefault(edge.callee, []).append((edge.caller, edge.statement))
         return found
+
+    @cached_property
+    def within(self) -> dict[tuple[Obj, str], tuple[Obj, ...]]:
+        """(object, package) -> what a deep mutation of it may change, as far as asked."""
+        return {}
 
     def of_function(self, function: Function) -> list[Access]:
         """All effects that calling `function` may have."""

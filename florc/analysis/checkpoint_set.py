@@ -76,14 +76,26 @@ def changed_objects(summaries: Summaries, accesses: list[Access]) -> dict[Obj, _
             changes.setdefault(access.obj, _Change()).advanced = access
             changes[access.obj].note(access, "", rank)
         elif access.deep:
-            for obj in heap.reach({access.obj}):
-                if obj.kind == "alloc" and not _harmless(summaries, obj):
-                    if not _of_package(summaries, obj, access.package):
-                        continue
-                    changes.setdefault(obj, _Change()).note(access, "", rank)
+            for obj in _within(summaries, access.obj, access.package):
+                changes.setdefault(obj, _Change()).note(access, "", rank)
         else:
             changes.setdefault(access.obj, _Change()).note(access, access.attribute, rank)
     return changes
+
+
+def _within(summaries: Summaries, obj: Obj, package: str) -> tuple[Obj, ...]:
+    """What a deep mutation of an object may change."""
+    key = (obj, package)
+    known = summaries.within.get(key)
+    if known is None:
+        known = summaries.within[key] = tuple(
+            inner
+            for inner in summaries.points_to.heap.reach({obj})
+            if inner.kind == "alloc"
+            and not _harmless(summaries, inner)
+            and _of_package(summaries, inner, package)
+        )
+    return known
 
 
 def _of_package(summaries: Summaries, obj: Obj, package: str) -> bool:

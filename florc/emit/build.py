@@ -31,7 +31,7 @@ from florc.effects.configured import configured_effects
 from florc.effects.validate import EffectsError
 from florc.plan import Plan
 
-LAYOUT = 1
+LAYOUT = 2
 VARIANTS = ("record", "replay")
 
 
@@ -42,6 +42,8 @@ class Build:
     plan: Plan
     record: dict[str, str]
     replay: dict[str, str]
+    absent: tuple[str, ...] = ()  # places where modules were looked for, and nothing was
+    unread: tuple[tuple[str, str], ...] = ()  # files that don't parse, with the hash of the bytes
 
     def texts(self, variant: str) -> dict[str, str]:
         """The emitted texts of one variant."""
@@ -80,7 +82,7 @@ def assemble(compilation: Compilation) -> Build:
         for m in compilation.plan.modules
     )
     plan = replace(compilation.plan, modules=modules)
-    return Build(plan, texts["record"], texts["replay"])
+    return Build(plan, texts["record"], texts["replay"], compilation.absent, compilation.unread)
 
 
 # -- freshness ---------------------------------------------------------------------------------
@@ -99,14 +101,42 @@ def fresh_build(
     Inputs are the text of every project module, the effects files and florc itself.
     """
     data = _fresh_data(root, script, module, all_effects(root, effects), directory)
-    if data is None:
-        return None
+    return None if data is None else from_data(data)
+
+
+def from_data(data: dict[str, Any]) -> Build | None:
+    """A build that `to_data` rendered, None if the data is broken."""
     try:
         plan = Plan.from_json(json.dumps(data["plan"]))
         record, replay = data["record"], data["replay"]
-    except (KeyError, TypeError, ValueError):
+        absent, unread = tuple(data["absent"]), tuple(data["unread"].items())
+    except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    return Build(plan, record, record if replay is None else replay)
+    return Build(plan, record, record if replay is None else replay, absent, unread)
+
+
+def to_data(build: Build) -> dict[str, Any]:
+    """A build and what it was made from, for JSON."""
+    return {
+        "modules": {m.path: m.sha256 for m in build.plan.modules},
+        "absent": build.absent,
+        "unread": dict(build.unread),
+        "plan": json.loads(build.plan.to_json()),
+        "record": build.record,
+        "replay": None if build.replay == build.record else build.replay,
+    }
+
+
+def same_inputs(data: dict[str, Any], root: Path) -> bool:
+    """Whether the modules below `root` are those that a rendered build was made from."""
+    try:
+        return (
+            all(same_text(root / rel, digest) for rel, digest in data["modules"].items())
+            and all(file_hash(root / rel) == digest for rel, digest in data["unread"].items())
+            and not any(os.path.lexists(root / rel) for rel in data["absent"])
+        )
+    except (KeyError, AttributeError, TypeError):
+        return False
 
 
 def is_stale(
@@ -126,7 +156,7 @@ def is_stale(
     if stamp is None or stamp.get("key") != _key(root, script, module, files):
         return True
     outputs = stamp.get("outputs", {})
-    return any(_file_hash(folder / name) != digest for name, digest in outputs.items())
+    return any(file_hash(folder / name) != digest for name, digest in outputs.items())
 
 
 def all_effects(root: Path, extra: Sequence[Path]) -> Sequence[Path] | None:
@@ -149,12 +179,12 @@ def _fresh_data(
         return None
     folder = directory or build_dir(root)
     data = _read_json(folder / "cache" / f"{_key(root, script, module, effects)}.json")
-    if data is None or data.get("layout") != LAYOUT or data.get("florc") != _fingerprint():
+    if data is None or data.get("layout") != LAYOUT or data.get("florc") != fingerprint():
         return None
     try:
-        if any(_file_hash(Path(path)) != digest for path, digest in data["effects"].items()):
+        if any(file_hash(Path(path)) != digest for path, digest in data["effects"].items()):
             return None
-        if any(not same_text(root / rel, digest) for rel, digest in data["modules"].items()):
+        if not same_inputs(data, root):
             return None
     except (KeyError, AttributeError):
         return None
@@ -168,7 +198,7 @@ def _key(root: Path, script: Path, module: str | None, effects: Sequence[Path]) 
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def _fingerprint() -> str:
+def fingerprint() -> str:
     """Identifies this florc (edits of its own files included) and this Python's grammar."""
     digest = hashlib.sha256(f"{florc.__version__} {sys.version_info[:2]}".encode())
     package = Path(florc.__file__).parent
@@ -181,7 +211,8 @@ def _fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
-def _file_hash(path: Path) -> str | None:
+def file_hash(path: Path) -> str | None:
+    """The hash of a file's bytes, None if it can't be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
@@ -245,12 +276,9 @@ def write(
     key = _key(root, script, module, effects)
     data = {
         "layout": LAYOUT,
-        "florc": _fingerprint(),
-        "effects": {str(path.resolve()): _file_hash(path) for path in effects},
-        "modules": {m.path: m.sha256 for m in plan.modules},
-        "plan": json.loads(plan.to_json()),
-        "record": build.record,
-        "replay": None if build.replay == build.record else build.replay,
+        "florc": fingerprint(),
+        "effects": {str(path.resolve()): file_hash(path) for path in effects},
+        **to_data(build),
     }
     outputs: dict[str, bytes] = {"plan.json": plan.to_json().encode()}
     for variant in VARIANTS:
@@ -266,7 +294,7 @@ def write(
         replace_file(folder / "stamp.json", _dump({"key": "", "outputs": known}))
         for name, raw in outputs.items():
             if previous.get("outputs", {}).get(name) != digests[name] or (
-                _file_hash(folder / name) != digests[name]
+                file_hash(folder / name) != digests[name]
             ):
                 replace_file(folder / name, raw)
         for name in set(known) - set(outputs):

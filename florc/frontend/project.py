@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,8 @@ class Project:
 
     root: Path
     modules: tuple[Module, ...]
+    absent: tuple[str, ...] = ()  # places where modules were looked for, and nothing was
+    unread: tuple[tuple[str, str], ...] = ()  # files that don't parse, with the hash of the bytes
 
     @property
     def script(self) -> Module:
@@ -116,14 +119,23 @@ def _is_project_file(path: Path, root: Path) -> bool:
     return not any((parent / "pyvenv.cfg").exists() for parent in path.parents if parent != root)
 
 
-def _locate(name: str, search: tuple[Path, ...], root: Path) -> tuple[Path, bool] | None:
-    """File of a dotted module name and whether it is a package, searched as `sys.path` would."""
+def _locate(
+    name: str, search: tuple[Path, ...], root: Path, absent: dict[Path, None]
+) -> tuple[Path, bool] | None:
+    """File of a dotted module name and whether it is a package, searched as `sys.path` would.
+
+    Places where nothing was are added to `absent`: a missing folder stands for all in it.
+    """
     parts = name.split(".")
     for base in search:
         stem = base.joinpath(*parts)
         for candidate, package in ((stem / "__init__.py", True), (stem.with_suffix(".py"), False)):
             if candidate.is_file():
                 return (candidate, package) if _is_project_file(candidate, root) else None
+            missing = candidate
+            while missing.parent != base and not missing.parent.exists():
+                missing = missing.parent
+            absent[missing] = None
     return None
 
 
@@ -186,6 +198,8 @@ def load_project(
     search = tuple(dict.fromkeys((*search, root, root / "src")))
     first = Module(script, shown, "__main__", source, parse_source(source, shown), package)
     modules: dict[Path, Module] = {script.resolve(): first}
+    absent: dict[Path, None] = {}
+    unread: dict[str, str] = {}
     queue = [first]
     while queue:
         current = queue.pop(0)
@@ -195,7 +209,7 @@ def load_project(
             for end in range(1, len(parts) + 1):  # importing a.b.c runs a and a.b too
                 wanted[".".join(parts[:end])] = None
         for name in wanted:
-            found = _locate(name, search, root)
+            found = _locate(name, search, root, absent)
             if found is None or found[0].resolve() in modules:
                 continue
             path, is_package = found
@@ -204,13 +218,22 @@ def load_project(
                 source = read_source(path, rel)
                 tree = parse_source(source, rel)
             except SourceError:
+                unread[rel] = _bytes_hash(path)
                 continue  # it fails when it's imported, as without us; `wanted` may be no module
             loaded = Module(
                 path, rel, name, source, tree, name if is_package else name.rpartition(".")[0]
             )
             modules[path.resolve()] = loaded
             queue.append(loaded)
-    return Project(root, tuple(modules.values()))
+    nowhere = tuple(os.path.relpath(path, root).replace(os.sep, "/") for path in absent)
+    return Project(root, tuple(modules.values()), nowhere, tuple(unread.items()))
+
+
+def _bytes_hash(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _relative(path: Path, root: Path) -> str:
