@@ -515,7 +515,8 @@ CASES: dict[str, Case] = {
         "        return ''\nx = C()",
     ),
     "constructor": loop(
-        'C(k)\nflor.log("v", x)', "x = []\nclass C:\n    def __init__(self, v):\n        x.append(v)"
+        'C(k)\nflor.log("v", x)',
+        "x = []\nclass C:\n    def __init__(self, v):\n        x.append(v)",
     ),
     "constructor keeps": loop(
         'C(x).held.append(k)\nflor.log("v", x)',
@@ -541,7 +542,9 @@ CASES: dict[str, Case] = {
     "attribute alias": loop(
         'x.items.append(k)\nflor.log("v", y)', BOX + "y = []\nx = Box()\nx.items = y"
     ),
-    "conditional alias": loop('(x if k % 2 else y).append(k)\nflor.log("v", [x, y])', "x, y = [], []"),
+    "conditional alias": loop(
+        '(x if k % 2 else y).append(k)\nflor.log("v", [x, y])', "x, y = [], []"
+    ),
     "or alias": loop('(y or x).append(k)\nflor.log("v", x)', "x, y = [], None"),
     "comprehension": loop('[v.append(k) for v in x]\nflor.log("v", x)', "x = [[], []]"),
     "dict comprehension": loop(
@@ -598,7 +601,8 @@ CASES: dict[str, Case] = {
         "    flor.log('v', v)\nflor.log('e', next(x))\n"
     ),
     "while": Case(
-        "import flor\nx, n = [], 0\nwhile n < 5:\n    n += 1\n    x.append(n)\n    flor.log('v', x)\n"
+        "import flor\nx, n = [], 0\nwhile n < 5:\n    n += 1\n    x.append(n)\n"
+        "    flor.log('v', x)\n"
     ),
     "loop in function": Case(
         "import flor\nx = []\ndef main():\n    n = 0\n    for k in range(5):\n        n += k\n"

@@ -495,7 +495,7 @@ MUTANTS = (
     returning("super() has no methods", calls.Calls, "_super", NONE, "super method"),
     Mutant("effects of callees' callees are dropped", patch(
         driver.Summaries, "run_by", _first_level), ("global deep",)),
-    Mutant("what is deep is shallow", patch(evaluate.State, "mutate", _shallow), ("min key", "init")),
+    Mutant("what is deep is shallow", patch(evaluate.State, "mutate", _shallow), ("init",)),
     Mutant(
         "__call__ is not called",
         patch(calls.Calls, "_instance", lambda _: lambda *a: set()),
@@ -518,7 +518,9 @@ MUTANTS = (
         ("appended callable",),
     ),
     Mutant(
-        "displays hold nothing", patch(heap.Heap, "add_field", _no_index_fields), ("callable in a tuple",)
+        "displays hold nothing",
+        patch(heap.Heap, "add_field", _no_index_fields),
+        ("callable in a tuple",),
     ),
     Mutant(
         "attributes hold nothing",

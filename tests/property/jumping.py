@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
@@ -161,11 +161,14 @@ class Outcome:
     refused: tuple[str, ...] = ()  # obstacles that the compiler saw
     restarts: tuple[str, ...] = ()  # jumps that the run time gave up, and why
     wrong: str = ""  # a difference to the truth
+    loops: int = 0  # training loops of the plan
+    exact: int = 0  # of them without an assumed member
 
 
 def truth(text: str) -> list[tuple[str, Any]]:
     """What the program logs when nothing is instrumented."""
     values = Values()
+    random.seed(STREAMS_OF_ANOTHER_PROCESS)
     flor._log = lambda name, value: values.log(name, freeze(value), None, "")
     try:
         with as_main() as main:
@@ -203,14 +206,18 @@ def check(text: str, *, every: int = 1) -> Outcome:
         script = folder / "program.py"
         script.write_text(text, encoding="utf-8")
         build = assemble(compile_project(script, root=folder))
-        return _check(build, expected, text, folder, every)
+        outcome = judged(build, expected, text, folder, every)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    training = [loop for loop in build.plan.loops if loop.training]
+    exact = sum(all(m.certainty == "exact" for m in loop.state) for loop in training)
+    return replace(outcome, loops=len(training), exact=exact)
 
 
-def _check(
+def judged(
     build: Build, expected: list[tuple[str, Any]], text: str, folder: Path, every: int
 ) -> Outcome:
+    """The same for a program that is compiled already."""
     emitted = build.record.get("program.py", text)
     source_map = build.plan.modules[0].source_map
     code = code_for(emitted, source_map, str(folder / "program.py"))
@@ -221,6 +228,7 @@ def _check(
     )
     recorded = Values()
     files = folder / "checkpoints"
+    random.seed(STREAMS_OF_ANOTHER_PROCESS)
     record = run("record", build, code, recorded, lambda s: EveryHead(s, files, recorded))
     record.close(10)
     if recorded.logged != expected:
@@ -231,7 +239,7 @@ def _check(
     chosen = [h for n, h in enumerate(record.heads) if n % every == 0 or not h.outer]
     for head in chosen:
         values = Values()
-        random.seed(STREAMS_OF_ANOTHER_PROCESS)
+        random.seed(STREAMS_OF_ANOTHER_PROCESS + 1)
         jump = functools.partial(OneJump, values=values, head=head)
         replay = run("replay", build, code, values, jump)
         where = f"{head.outer} {head.loop} {head.stop.index}"
