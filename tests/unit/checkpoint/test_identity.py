@@ -15,7 +15,7 @@ from flor.runtime.checkpoint.capture import capture
 from flor.runtime.checkpoint.compare import differences
 from flor.runtime.checkpoint.errors import RestoreImpossible
 from flor.runtime.checkpoint.graph import Snapshot
-from flor.runtime.checkpoint.origins import Origins
+from flor.runtime.checkpoint.origins import ORIGINS, Origins
 from flor.runtime.checkpoint.paths import bases
 from flor.runtime.checkpoint.restore import restore
 from flor.runtime.checkpoint.store import CheckpointWriter, load
@@ -186,3 +186,136 @@ def test_roots_of_another_shape_are_restored_without_their_numbers() -> None:
     here = Origins({}, {"root": now}, hold=True, wide={"root": now})
     restored = restore(snapshot, {"root": now}, origins=here)
     assert restored["root"] is now and now == [[1, 5], [2]]
+
+
+def test_a_name_that_is_not_assigned_keeps_its_object() -> None:
+    """What a container holds by now doesn't take the object of the name away."""
+    row = [1, 4]
+    table = {1: row}
+    snapshot = capture({"table": table, "row": row})
+    fresh_row, other = [1], [0]
+    fresh_table = {1: other}
+    restore(snapshot, {"table": fresh_table, "row": fresh_row})
+    assert fresh_table[1] is fresh_row
+    assert (fresh_row, other) == ([1, 4], [0])
+
+
+def test_what_an_assigned_name_leads_to_is_no_anchor() -> None:
+    """`box` is another one by now; the first one, that it is here, keeps its list."""
+    first, second = Node(), Node()
+    first.v, second.v = [1], [2]
+    snapshot = capture({"box": second, "box.v": second.v})
+    live = Node()
+    live.v = kept = [1]
+    restore(snapshot, {"box": live, "box.v": kept}, rebound={"box"})
+    assert kept == [1]
+
+
+def test_another_closure_of_the_same_kind_is_not_taken() -> None:
+    """A name that is assigned may hold a closure with other cells."""
+
+    def make(n: int) -> Any:
+        return lambda: n
+
+    snapshot = capture({"f": make(1)})
+    with pytest.raises(RestoreImpossible):
+        restore(snapshot, {"f": make(2)}, rebound={"f"})
+    steady = make(3)
+    assert restore(snapshot, {"f": steady})["f"] is steady
+
+
+def test_another_generator_is_not_taken() -> None:
+    """Neither is one that hasn't started."""
+    snapshot = capture({"g": (i for i in range(3))})
+    with pytest.raises(RestoreImpossible):
+        restore(snapshot, {"g": (i for i in range(5))}, rebound={"g"})
+
+
+@pytest.mark.parametrize("elements", [{11, 3}, {3, 11}, {3, 11, 19}, {8, 0, 16, 24}])
+def test_sets_iterate_as_before(elements: set[int]) -> None:
+    """The order depends on the order of insertion."""
+    live: set[int] = set()
+    restore(capture({"s": elements}), {"s": live})
+    assert list(live) == list(elements)
+
+
+def origins(roots: dict[str, Any], *, hold: bool) -> Origins:
+    """What a process numbers at a loop's first head."""
+    return Origins(roots, {}, hold=hold)
+
+
+def jump(begin: dict[str, Any], later: dict[str, Any], here: dict[str, Any]) -> dict[str, Any]:
+    """`begin` is what a loop began with, `later` its state at a checkpoint, `here` a replay's."""
+    noted = origins(begin, hold=False)
+    return restore(
+        capture(later, origins=noted), here, rebound=set(later), origins=origins(here, hold=True)
+    )
+
+
+def test_a_name_takes_over_an_element() -> None:
+    """The element of a list that isn't saved is the very one."""
+    pool, here = [[1], [2]], [[1], [2]]
+    result = jump({"now": None, "pool": pool}, {"now": pool[1]}, {"now": None, "pool": here})
+    assert result["now"] is here[1]
+
+
+def test_objects_of_the_loop_are_new() -> None:
+    """Nothing that was there before is written to for them."""
+    box, here = Node(), Node()
+    fresh = Node()
+    fresh.v = 5
+    result = jump({"box": box}, {"box": fresh}, {"box": here})
+    assert result["box"] is not here and result["box"].v == 5 and here.v == 0
+
+
+def test_reordered_objects_keep_themselves() -> None:
+    """By what they were, not by place or contents."""
+    a, b = Node(), Node()
+    c, d = Node(), Node()
+    begin = {"both": [a, b]}
+    noted = origins(begin, hold=False)
+    begin["both"].reverse()
+    b.v = 7
+    here = {"both": [c, d]}
+    numbers = origins(here, hold=True)
+    restore(capture(begin, origins=noted), here, origins=numbers)
+    assert here["both"] == [d, c] and (c.v, d.v) == (0, 7)
+
+
+def test_another_structure_is_not_taken() -> None:
+    """Where the replay's objects aren't the recording's, numbers say nothing."""
+    noted = origins({"pool": [[1], [2]]}, hold=False)
+    snapshot = capture({"pool": [[1], [2]]}, origins=noted)
+    assert origins({"pool": [[3], [4]]}, hold=True).fits(snapshot.meta[ORIGINS])
+    assert not origins({"pool": [[3]]}, hold=True).fits(snapshot.meta[ORIGINS])
+    assert not noted.fits(snapshot.meta[ORIGINS])  # it may have let objects go
+
+
+def test_what_is_gone_has_no_number() -> None:
+    """Even if another object has its address by now."""
+    box = Node()
+    noted = origins({"box": box}, hold=False)
+    assert noted.number(box) == 0
+    del box
+    assert all(noted.number(Node()) == -1 for _ in range(3))
+
+
+def test_closures_of_the_loop_are_built_again(tmp_path: Path) -> None:
+    """With their own cells, that two of them may share."""
+
+    def pair(n: int) -> Any:
+        def up() -> int:
+            nonlocal n
+            n += 1
+            return n
+
+        return up, lambda: n
+
+    noted = origins({"up": None}, hold=False)
+    up, get = pair(3)
+    up()
+    saved = through_a_file(capture({"up": up, "get": get}, origins=noted), tmp_path)
+    here = {"up": None, "get": None}
+    result = restore(saved, here, rebound={"up", "get"}, origins=origins({"up": None}, hold=True))
+    assert (result["up"](), result["get"](), up(), get()) == (5, 5, 5, 5)
+    assert result["up"] is not up

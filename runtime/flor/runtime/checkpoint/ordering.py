@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import itertools
+import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .elements import saved_bytes
@@ -20,6 +22,7 @@ from .kinds import describe
 
 _DEPTH = 3
 _ROUNDS = 8
+_FEW, _MANY, _TRIES = 6, 2000, 30
 
 
 def match_elements(
@@ -56,19 +59,42 @@ def match_elements(
 def insertion_order(items: Sequence[Any]) -> list[Any]:
     """The elements of a set in an order of insertion that makes an empty set iterate as `items`.
 
-    Where an element stands depends on which ones of like hash came before it.  One that comes out
-    too late had found its place taken when it was saved: it is inserted behind the others.  The
-    best that a few rounds give; a set that has shrunk a lot may iterate differently.
+    Where an element stands depends on which ones of like hash came before it, and on how the set
+    grew.  The order is searched for; of a large set with many collisions, or of one that has
+    shrunk, it may not be found.
     """
-    order = list(items)
+    for start in _orders(items):
+        order = _repaired(items, start)
+        if order is not None:
+            return order
+    return list(items)
+
+
+def _orders(items: Sequence[Any]) -> Iterator[list[Any]]:
+    yield list(items)
+    if len(items) <= _FEW:
+        yield from map(list, itertools.permutations(items))
+    elif len(items) <= _MANY:
+        shuffled, chance = list(items), random.Random(0)
+        for _ in range(_TRIES):
+            chance.shuffle(shuffled)
+            yield list(shuffled)
+
+
+def _repaired(items: Sequence[Any], order: list[Any]) -> list[Any] | None:
+    """`order`, changed until a set made so iterates as `items`; None if that doesn't come about.
+
+    An element that comes out too late had found its place taken when it was saved: it is
+    inserted behind the others.
+    """
     for _ in range(_ROUNDS):
         made = {id(item): place for place, item in enumerate(set(order))}
         late = {id(item) for place, item in enumerate(items) if made[id(item)] > place}
         if not late:
-            break
+            return order
         kept = [item for item in order if id(item) not in late]
         order = kept + [item for item in order if id(item) in late]
-    return order
+    return None
 
 
 def _digest(data: Any) -> bytes:
