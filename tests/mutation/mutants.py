@@ -382,7 +382,7 @@ MUTANTS = (
     library_type("io.StringIO", "StringIO.write", sink=True),
     # transfer functions: statements
     ignoring(
-        "augmented assignment doesn't mutate", lambda r: "updated in place" in r, "augmented alias"
+        "augmented assignment doesn't mutate", lambda r: "updated in place" in r, "augmented in function"
     ),
     names("augmented assignment doesn't read", _no_augmented, "augmented name"),
     ignoring(
