@@ -201,7 +201,7 @@ class _Roots:
                 continue
             if sure:
                 expanded.add(obj)
-            if obj.kind in ("bound", "libbound") and obj.receiver is not None:
+            if obj.receiver is not None and _is_method(obj, self.heap):
                 push(f"{path}.__self__", {obj.receiver}, sure)
             elif obj.kind == "class" or (obj.kind == "alloc" and obj.cls is not None):
                 for name, objs in self.heap.fields.get(obj, {}).items():
@@ -215,6 +215,15 @@ class _Roots:
                     if owner is not self.scope:
                         push(f"{path}.__closure__.{name}", self.heap.variable(owner, name), sure)
         return found
+
+
+def _is_method(obj: Obj, heap: Heap) -> bool:
+    """Whether an object is a bound method: an attribute of something unknown need not be one."""
+    if obj.kind != "libbound" or obj.receiver is None:
+        return obj.kind == "bound"
+    receiver = obj.receiver
+    types = receiver.cls.libraries() if receiver.cls is not None else [receiver.type]
+    return any(heap.effects.method(t, obj.name) is not None for t in types if t)
 
 
 def _root_name(path: str) -> str:

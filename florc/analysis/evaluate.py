@@ -284,7 +284,7 @@ class Expressions(State):
             if not all(self.effects.has_no(t, name, derived=True) for t in libraries):
                 found.add(heap.library_bound(obj, name))
             return found | heap.contents_of(obj)
-        declared = self.effects.type(obj.type)
+        declared = self.effects.type(obj.type or "*")  # "*": what is known of anything
         if {name, "*"} & set(declared.scalars):
             return found
         if name not in declared.holds and self.effects.has_no(obj.type, name):
