@@ -64,6 +64,7 @@ def strip(
     versions import anyway, so that importing them once more has no effect; `seeds`: names that
     log statements of the *other* version use, and so may be helpers here too.
     """
+    tree = _SplitImports().visit(tree)
     stripper = _Stripper(tree, foreign, known, seeds)
     stripper.find_logs(tree, "")
     tree = _Unwrapper(stripper.flor).visit(tree)
@@ -75,6 +76,13 @@ def strip(
         frozenset(identifiers(tree)),
         frozenset(stripper.used),
     )
+
+
+class _SplitImports(ast.NodeTransformer):
+    """`import flor, random` means `import flor` and `import random`, one of which is ours."""
+
+    def visit_Import(self, node: ast.Import) -> list[ast.Import]:
+        return [ast.copy_location(ast.Import([alias]), node) for alias in node.names]
 
 
 class _Unwrapper(ast.NodeTransformer):

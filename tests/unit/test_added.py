@@ -234,3 +234,10 @@ def test_globals_forbid_helpers() -> None:
 def test_docstrings_count_when_they_are_read() -> None:
     old = '"""Usage."""\nprint(__doc__)\n'
     assert not check('"""Other."""\nprint(__doc__)\n', old).same
+
+
+def test_flor_may_be_imported_among_others() -> None:
+    old = {"a.py": "import random, sys\n\nx = random.random()\n"}
+    new = {"a.py": "import flor, random, sys\n\nx = random.random()\nflor.log('x', x)\n"}
+    assert compare(old, new).same and compare(new, old).same
+    assert compare({"a.py": "import flor, random\n\nx = random.random()\n"}, new).difference
