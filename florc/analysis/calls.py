@@ -468,7 +468,7 @@ class Calls(Expressions):
             else:
                 names = set(self.heap.fields_of(obj))
                 names |= {m for c in obj.cls.mro() for m in c.methods} if obj.cls else set()
-                for name in sorted(names):
+                for name in sorted(n for n in names if not n.startswith("__")):
                     found |= self._attribute_of(obj, name, node)
                 found |= self.heap.elements(obj)
         return found
