@@ -712,7 +712,8 @@ class Calls(Expressions):
                 copies = keeper.site is node and keeper.type in SEQUENCES
                 if copies:  # list(x), dict(x): the contents, not the container
                     for obj in list(kept):
-                        self.heap.add_contents(keeper, self._element(obj, node) - {obj})
+                        gone = {obj} if obj.kind == "alloc" and obj.type in SEQUENCES else set()
+                        self.heap.add_contents(keeper, self._element(obj, node) - gone)
                 elif location.endswith("*") and keeper.type in SEQUENCES:  # x.extend(y)
                     for obj in list(kept):
                         self.heap.add_contents(keeper, self._element(obj, node))

@@ -302,3 +302,35 @@ def test_values_of_a_mapping_are_no_pairs(tmp_path: Path) -> None:
     (loop,) = compile_project(script, root=tmp_path).plan.loops
     assert loop.dead_grads
     assert all(member.certainty == "exact" for member in loop.state)
+
+
+@pytest.mark.parametrize("made", ["list(model.parameters())", "[*model.parameters()]"])
+def test_a_list_of_a_models_parameters_holds_parts_of_the_model(tmp_path: Path, made: str) -> None:
+    """`Adam(list(actor.parameters()))` steps the actor."""
+    text = f"""
+        import torch
+
+        model = torch.nn.Linear(3, 1)
+        x = torch.randn(4, 3)
+        optimizer = torch.optim.Adam({made})
+        for step in range(3):
+            loss = model(x).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    """
+    assert state(tmp_path, text) == {"model": "exact", "optimizer": "exact"}
+
+
+def test_a_list_of_layers_holds_parts_of_the_network(tmp_path: Path) -> None:
+    """`list(net)` are its layers, not copies."""
+    text = """
+        import torch
+
+        net = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3))
+        layers = list(net)
+        x = torch.randn(4, 3)
+        for step in range(3):
+            print(layers[1](x).sum())
+    """
+    assert state(tmp_path, text) == {"layers": "exact"}
