@@ -137,8 +137,12 @@ class Calls(Expressions):
         for handed in [*args, *kwargs.values()]:
             self._generators_given(handed)
         found: set[Obj] = set()
+        waiting, self.waiting = self.waiting, (node, set())
         for obj in list(objs):
             found |= self._invoke_one(obj, args, kwargs, rest, node, shown)
+        given, self.waiting = self.waiting[1], waiting
+        if given:
+            self._hand_over(given, node, shown)
         return found
 
     def _generators_given(self, objs: set[Obj]) -> None:
@@ -411,7 +415,10 @@ class Calls(Expressions):
         """
         self.record("unknown", name=callee, reason=shown)
         given = set().union(receiver, rest, *args, *kwargs.values())
-        self._hand_over(given, node, shown)
+        if self.waiting[0] is node:  # all that the callees of one call are given, at once
+            self.waiting[1].update(given)
+        else:
+            self._hand_over(given, node, shown)
         kept = {o for o in given if o.kind in ("alloc", "part")}
         # What a lump of unknown make returns counts as a part of it.
         made = {o for o in receiver if unknown(o) or o.kind == "part"}

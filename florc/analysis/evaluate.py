@@ -60,6 +60,8 @@ class State:
         self.bottom: dict[ast.stmt, dict[ast.Call, bool]] = {}
         # What each unknown call of the statement was given already, and what that reaches.
         self.handed: dict[ast.AST, tuple[set[Obj], set[Obj]]] = {}
+        # A call that is being evaluated, and what its unknown callees are given.
+        self.waiting: tuple[ast.AST | None, set[Obj]] = (None, set())
         self._texts: dict[ast.expr, str] = {}
         self.unresolved: set[ast.Call] = set()  # calls whose callee never gets a value
         # What iterating gave so far, and what the present iteration has visited.
