@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .capture_memory import Kind, MemoryKinds
-from .closures import code_digest, running
+from .closures import describe_code, running
 from .errors import one_line
 from .graph import ATOMS, Edge, Node, Snapshot
 from .kinds import TypeInfo, callable_name, describe, stateless, type_name
@@ -320,7 +320,7 @@ class _Walk(MemoryKinds):
             if self.origins.refer(obj) is None and not running(obj):
                 parts = (obj.__defaults__, obj.__kwdefaults__, vars(obj))
                 edges = self.edges((*(obj.__closure__ or ()), *parts))
-                return Kind("closure", (edges, callable_name(obj), code_digest(obj.__code__)))
+                return Kind("closure", (edges, obj.__qualname__, describe_code(obj)))
         return callable_name(obj)
 
     def _file(self, index: int, obj: Any, info: TypeInfo) -> Any:

@@ -52,21 +52,27 @@ def find_code(module: str, digest: str) -> types.CodeType | None:
     return None
 
 
-def make(name: str, digest: str, parts: list[Any]) -> types.FunctionType | None:
+def describe_code(function: types.FunctionType) -> tuple[str, str, str]:
+    """(digest of its code, module whose globals it sees, module that it says it's of)."""
+    home = function.__globals__.get("__name__", "")
+    return code_digest(function.__code__), str(home), str(function.__module__)
+
+
+def make(qualname: str, where: tuple[str, str, str], parts: list[Any]) -> Any:
     """The function with that name and code, and `parts`; None if its code isn't there.
 
     The parts are its cells, and then defaults, defaults of keywords, and its `__dict__`.
     """
-    module, _, qualname = name.partition(":")
-    code = find_code(module, digest)
+    digest, home, module = where
+    code = find_code(home, digest)
     if code is None:
         return None
     *cells, defaults, keywords, attributes = parts
-    space = vars(sys.modules[module])
+    space = vars(sys.modules[home])
     made = types.FunctionType(code, space, code.co_name, defaults, tuple(cells))
     made.__kwdefaults__ = keywords
     made.__dict__ = attributes
-    made.__qualname__ = qualname
+    made.__qualname__, made.__module__ = qualname, module
     return made
 
 

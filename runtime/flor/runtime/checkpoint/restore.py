@@ -352,10 +352,10 @@ class _Restore(Filling):
         raise self.fail(index, f"{payload.replace(':', '.')} cannot be found in this process")
 
     def _closure(self, index: int, payload: Any, live: Any) -> Any:
-        edges, name, digest = payload
-        made = make(name, digest, self.values(edges))
+        edges, name, where = payload
+        made = make(name, where, self.values(edges))
         if made is None:
-            raise self.fail(index, f"the code of {name.replace(':', '.')} cannot be found")
+            raise self.fail(index, f"the code of {where[2]}.{name} cannot be found")
         return made
 
     def _method(self, index: int, payload: Any, live: Any) -> Any:
