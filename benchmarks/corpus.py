@@ -410,6 +410,14 @@ def collect(
     return tasks, skipped
 
 
+def _by_repository(tasks: list[Task]) -> list[list[Task]]:
+    """The tasks of each repository."""
+    groups: dict[str, list[Task]] = {}
+    for task in tasks:
+        groups.setdefault(task.repository, []).append(task)
+    return list(groups.values())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--fetch", type=Path, metavar="DIR", help="clone the repositories there")
@@ -420,6 +428,7 @@ def main() -> int:
     )
     parser.add_argument("--only", default="", help="only scripts whose path holds this")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each Nth script")
+    parser.add_argument("--most", type=int, metavar="N", help="only N scripts of a repository")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all details, a line a script")
     parser.add_argument("--unknown", action="store_true", help="rank the unknown callees")
     parser.add_argument("--no-write", action="store_true", help="only print")
@@ -431,6 +440,8 @@ def main() -> int:
         fetch(args.fetch, listed)
     tasks, skipped = collect(args.checkouts or args.fetch, listed, args.only)
     tasks = tasks[:: args.every]
+    if args.most:
+        tasks = [t for g in _by_repository(tasks) for t in g[: args.most]]
     results = []
     if args.json:
         args.json.write_text("", encoding="utf-8")
@@ -450,7 +461,7 @@ def main() -> int:
     print(text)
     if args.unknown:
         print("\n".join(unknown_ranking(results)))
-    if not (args.no_write or args.only or args.every > 1):
+    if not (args.no_write or args.only or args.most or args.every > 1):
         write(text)
     return 0
 

@@ -661,6 +661,10 @@ class Calls(Expressions):
                 held = {p for obj in list(at(result[7:])) for p in self.heap.parts(obj)}
                 self.heap.add_contents(made, held)
                 found.add(made)
+            elif result.startswith("holding:"):  # a new object that keeps what it was made from
+                made = self.heap.alloc(node, effect.type, where=self.function)
+                self.heap.add_contents(made, self.value_of(at(result[8:])))
+                found.add(made)
             elif result.startswith(("copy:", "deepcopy:")):
                 how, _, location = result.partition(":")
                 objs = self.value_of(at(location))

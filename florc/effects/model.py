@@ -29,6 +29,7 @@ or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is 
 * ``returns``: ``none`` (an immutable value), ``new``, ``self``, an argument's location,
   ``elem:LOC`` (what LOC contains), ``part:self`` (a part of the receiver, of the given `type`),
   ``holder:LOC`` (a new container of `type` with parts of LOC), ``sum:LOC`` (LOC's items added up),
+  ``holding:LOC`` (a new object of `type` that keeps LOC),
   ``call:LOC`` (what calling LOC returns), ``called`` (what the functions in `calls` return),
   ``copy:LOC``, ``deepcopy:LOC``, ``pairs:LOC`` (key-value pairs of a mapping), ``values:LOC`` (a
   list of what LOC holds), or a list of these.

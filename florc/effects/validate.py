@@ -30,7 +30,7 @@ _LOCATION = re.compile(rf"{_ARGUMENT}(\*[\w.]*)?(\?\w+)?")
 _KEPT = re.compile(rf"(flat:)?{_ARGUMENT}\*?(\?\w+)?")
 _CALLED = re.compile(rf"{_ARGUMENT}(\.\w+)?\*?(\?\w+)?")
 _RESULT = re.compile(
-    rf"none|new|called|(elem:|part:|holder:|sum:|call:|copy:|deepcopy:|pairs:|values:)?{_ARGUMENT}\*?(\?\w+)?"
+    rf"none|new|called|(elem:|part:|holder:|sum:|call:|copy:|deepcopy:|pairs:|values:|holding:)?{_ARGUMENT}\*?(\?\w+)?"
 )
 
 

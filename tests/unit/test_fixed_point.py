@@ -219,3 +219,16 @@ def test_aliases(tmp_path: Path, name: str, usual: str) -> None:
 def test_bad_aliases_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ValueError, match="aliases"):
         model(tmp_path, text)
+
+
+def test_an_instance_of_a_named_tuple_keeps_what_it_is_made_from(tmp_path: Path) -> None:
+    text = """
+    from collections import namedtuple
+    Pair = namedtuple("Pair", ["left", "right"])
+    rows, memory = [], []
+    memory.append(Pair(rows, 1))
+    for i in range(3):
+        memory[-1].left.append(i)
+    print(rows)
+    """
+    assert members(tmp_path, text)["rows"] == "exact"
