@@ -11,7 +11,7 @@ polish = hidden.polish
 memo = {"calls": 0}
 settings = {"rate": 0.5}
 x = 9.0
-for k in flor_abi.loop("k", range(8), state=("x", "polish", "memo", "polish.__self__")):
+for k in flor_abi.loop("k", range(8), state=("x", "polish", "memo")):
     x = polish(x, memo)
     x *= settings["rate"] + 0.3
     flor.log("x", x)
