@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from florc.analysis.callgraph import Summaries
@@ -93,6 +93,10 @@ def compile_project(
         raise CompileError(error.diagnostic) from None
     program = build_program(project)
     solved = points_to(program, model)
+    if not solved.complete and len(project.modules) > 1:
+        # Too much for one look: the script by itself, and everything else is unknown to it.
+        program = build_program(replace(project, modules=(project.script,)))
+        solved = replace(points_to(program, model), complete=False)
     summaries = Summaries(solved)
     logged = frozenset(a.statement for a in log_accesses(summaries))
     already = {m.rel: instrumented_loops(m.tree) for m in project.modules}
@@ -104,7 +108,7 @@ def compile_project(
     name_loops(sites, reuse_names)
     graphs: dict[Function, ControlFlowGraph] = {}
     live: dict[Function, LiveSets] = {}
-    captures = Captures(program, summaries)
+    captures = Captures(program, summaries) if solved.complete else None
     eager = eager_builtins(model)
     for site in sites:
         function = site.function
@@ -115,10 +119,10 @@ def compile_project(
             live[function] = liveness(
                 graphs[function], function.scope, program.scopes, eager, captures
             )
-    times = clocks(program, summaries)
+    times = clocks(program, summaries) if solved.complete else Clocks()
     sets: dict[LoopSite, CheckpointSet] = {}
     for site in sites:
-        if site.training:
+        if site.training and solved.complete:
             graph, scope = graphs[site.function], site.function.scope
             inner = [s for s in sites if s.training and site in s.lexical]
             runs = {s.node: s.name for s in inner if isinstance(s.node, ast.For)}
@@ -150,7 +154,7 @@ def compile_project(
 def _plan(analysis: Analysis) -> Plan:
     project, sites = analysis.project, list(analysis.sites)
     diagnostics: list[Diagnostic] = []
-    gradients = GradientLiveness(analysis.summaries)
+    gradients = GradientLiveness(analysis.summaries) if analysis.sets else None
     loops = tuple(_loop_plan(site, analysis, gradients, diagnostics) for site in sites)
     logs = log_statements(analysis.summaries, sites, analysis.times)
     for log in logs:
@@ -189,7 +193,7 @@ def _plan(analysis: Analysis) -> Plan:
 def _loop_plan(
     site: LoopSite,
     analysis: Analysis,
-    gradients: GradientLiveness,
+    gradients: GradientLiveness | None,
     diagnostics: list[Diagnostic],
 ) -> LoopPlan:
     summaries = analysis.summaries
@@ -202,8 +206,8 @@ def _loop_plan(
             code = "FLR010" if result.dynamic else "FLR009"
             place = site.function.module.rel
             diagnostics.append(Diagnostic(code, "warning", obstacle, place, site.node.lineno))
-        if not summaries.points_to.complete:
-            obstacle = obstacle or "the analysis did not settle"
+    elif site.training:
+        obstacle = "the analysis did not settle"
     members = result.members if result is not None else ()
     again: tuple[Recomputed, ...] = ()
     if result is not None and not obstacle:
@@ -225,7 +229,7 @@ def _loop_plan(
         state=members,
         recomputed=again,
         excluded=result.excluded if result else (),
-        dead_grads=result is not None and gradients.dead_at(site.function, site.node),
+        dead_grads=bool(result and gradients and gradients.dead_at(site.function, site.node)),
         jump=not obstacle,
         jump_reason=obstacle,
         rng=tuple(sorted({a.name for a in accesses if a.kind == "draw"})),

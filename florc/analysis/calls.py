@@ -436,6 +436,8 @@ class Calls(Expressions):
             return
         before |= new
         self.mutate(new, f"unknown call {shown}() may mutate it", deep=True, certainty="assumed")
+        if self.coarse:
+            return
         reached |= self.heap.reach(new, seen=reached)
         for obj in list(reached):
             plain = obj.kind == "function" and obj.function is not None

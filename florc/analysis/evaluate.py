@@ -52,6 +52,7 @@ class State:
         self.scope: Scope = self.function.scope
         self.statement: ast.stmt = ast.Pass(lineno=0, col_offset=0)
         self.recording = False
+        self.coarse = False  # unknown calls call nothing of the project's
         self.accesses: dict[Access, None] = {}
         self.edges: dict[CallEdge, None] = {}
         self.library_calls: dict[tuple[ast.AST, Function, str], LibraryCall] = {}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import sys
 from dataclasses import dataclass
 
 from florc.analysis.calls import Calls
 from florc.analysis.evaluate import OPERATORS
-from florc.analysis.heap import SEQUENCES, Heap
+from florc.analysis.heap import SEQUENCES, Heap, TooMuchError
 from florc.analysis.objects import Access, CallEdge, Function, LibraryCall, Obj
 from florc.analysis.program import Program, resolve_relative
 from florc.effects.model import Effects
@@ -15,7 +16,7 @@ from florc.frontend.scopes import Scope
 
 MAX_STEPS = 200
 """Executions of a statement, on average, before the analysis gives up."""
-MAX_WORK = 40_000_000
+MAX_WORK = 1_000_000
 """Objects that searches of the heap look at before the analysis gives up."""
 _COMPOUND = (
     *(ast.For, ast.AsyncFor, ast.While, ast.If, ast.With, ast.AsyncWith, ast.Try, ast.Match),
@@ -105,6 +106,8 @@ class Executor(Calls):
                 if isinstance(child, ast.expr):
                     self.evaluate(child)
         self.heap.end(statement)
+        if self.steps > MAX_STEPS * len(self.owner):
+            raise TooMuchError
 
     # -- bindings -------------------------------------------------------------------------------
     def assign(self, target: ast.expr, objs: set[Obj]) -> None:
@@ -483,18 +486,22 @@ def points_to(program: Program, effects: Effects) -> PointsTo:
     """Solve the heap for all code that the script can reach.
 
     Executes statements abstractly until nothing that any of them has looked up grows, then all of
-    them once more to record effects.  `complete` is False if the work was cut off.
+    them once more to record effects.  `complete` is False if the work was cut off: the result is
+    then a coarse one, in which unknown calls call nothing, and good only for finding loops; for
+    a program of several modules it is empty.
     """
-    executor = Executor(program, effects)
-    start = program.bodies[program.project.script.name]
-    executor.active[start] = None
-    complete = _settle(executor)
-    while complete and _assume(executor):
-        complete = _settle(executor)
-    executor.recording = True
-    for function in list(executor.active):
-        executor.run(function)
-    executor.heap.settled = True
+    executor, complete = _solve(program, effects, coarse=False)
+    if not complete and len(program.project.modules) > 1:
+        return PointsTo(executor.heap, (), (), (), False, ())
+    if not complete:
+        executor, _ = _solve(program, effects, coarse=True)
+    executor.recording, executor.steps, executor.heap.most = True, 0, 2 * MAX_WORK
+    try:
+        for function in list(executor.active):
+            executor.run(function)
+    except TooMuchError:
+        complete = False
+    executor.heap.settled, executor.heap.most = True, sys.maxsize
     return PointsTo(
         executor.heap,
         tuple(sorted(executor.accesses, key=_order)),
@@ -505,8 +512,23 @@ def points_to(program: Program, effects: Effects) -> PointsTo:
     )
 
 
-def _settle(executor: Executor) -> bool:
-    """Execute until no statement is stale; False if that takes too long."""
+def _solve(program: Program, effects: Effects, *, coarse: bool) -> tuple[Executor, bool]:
+    """An executor whose heap has settled, or False if that takes too long."""
+    executor = Executor(program, effects)
+    executor.coarse, executor.heap.most = coarse, MAX_WORK
+    start = program.bodies[program.project.script.name]
+    executor.active[start] = None
+    try:
+        _settle(executor)
+        while _assume(executor):
+            _settle(executor)
+    except TooMuchError:
+        return executor, False
+    return executor, True
+
+
+def _settle(executor: Executor) -> None:
+    """Execute until no statement is stale.  Raises TooMuchError if that takes too long."""
     heap, entered = executor.heap, 0
     while True:
         functions = list(executor.active)
@@ -515,12 +537,9 @@ def _settle(executor: Executor) -> bool:
         waiting = {executor.owner[s] for s in heap.stale}
         todo = [f for f in functions if f in waiting or f in new] if waiting else new
         if not todo:
-            return True
+            return
         for function in todo:
             executor.run(function)
-        size = len(executor.owner)
-        if executor.steps > MAX_STEPS * size or heap.work > MAX_WORK:
-            return False
 
 
 def _assume(executor: Executor) -> bool:

@@ -8,6 +8,7 @@ groups) are the object itself, what it was given is its contents.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -61,6 +62,10 @@ class _Twins(dict[Obj, Obj]):
         return made
 
 
+class TooMuchError(Exception):
+    """The work of one analysis has passed its bound."""
+
+
 class Heap:
     """Mutable while the fixed point is sought.
 
@@ -79,7 +84,8 @@ class Heap:
         self.defaults: dict[Function, dict[str, set[Obj]]] = {}  # __defaults__, __kwdefaults__
         self.read: set[Key] = set()  # by the statement that is being executed
         self.stale: set[ast.stmt] = set()
-        self.work = 0  # objects looked at by searches, for a bound on all
+        self.work = 0  # objects looked at by searches
+        self.most = sys.maxsize  # of that, for one analysis
         self._readers: dict[Key, set[ast.stmt]] = {}
         self._grown: set[Key] = set()  # since the statement began
         self.repeating = False  # inside a callback, that may be called any number of times
@@ -431,6 +437,8 @@ class Heap:
         stack = list(objs - seen)
         while stack:
             self.work += 1
+            if self.work > self.most:
+                raise TooMuchError
             obj = stack.pop()
             if obj.kind in closed:
                 continue
