@@ -138,7 +138,9 @@ CASES: dict[str, Case] = {
         "y = torch.rand(1, generator=x).item()", "y",
     ),
     "optimizer.step": loop(STEP, SGD, training=1),
-    "backward": loop(STEP + "for i in range(2):\n    flor.log('i', i)", SGD, training=1),
+    "backward": loop(
+        STEP + "for i in range(2):\n    y = i\n    flor.log('i', y)", SGD, training=1
+    ),
     "adam": loop(STEP, TORCH + "optimizer = torch.optim.Adam(net.parameters(), lr=0.1)\n"),
     "optimizer of parameters": loop(
         STEP.replace("net(inputs)", "(inputs @ w)"),
@@ -505,9 +507,9 @@ CASES: dict[str, Case] = {
         "class C:\n    n = 0\n    def __add__(self, k):\n        self.n += k\nx = C()",
     ),
     "in-place operator": loop(
-        'x += k\nflor.log("v", y.n)',
-        "class C:\n    n = 0\n    def __iadd__(self, k):\n        self.n += k\n"
-        "        return self\nx = y = C()",
+        'x += k\nflor.log("v", n)',
+        "n = 0\nclass C:\n    def __iadd__(self, k):\n        global n\n        n += k\n"
+        "        return self\nx = C()",
     ),
     "format": loop(
         'y = f"{x}"\nflor.log("v", x.n)',
