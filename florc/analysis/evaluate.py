@@ -346,7 +346,7 @@ class Expressions(State):
                 found |= set() if obj.kind == "library" else {obj}
             elif obj.type == "collections.defaultdict":
                 why = f"{ast.unparse(node)} may make an entry"
-                self.mutate({obj}, why, certainty="assumed")
+                self.mutate({obj}, why)
                 found |= self.index(obj, node.slice)
             elif isinstance(node.slice, ast.Slice) and obj.type in SEQUENCES:
                 made = self.heap.alloc(node, obj.type, where=self.function)
