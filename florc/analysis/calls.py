@@ -439,6 +439,7 @@ class Calls(Expressions):
         if self.coarse:
             return
         reached |= self.heap.reach(new, seen=reached)
+        self.heap.work += len(reached)
         for obj in list(reached):
             plain = obj.kind == "function" and obj.function is not None
             if obj.kind == "bound" or (plain and obj.function.cls is None):  # type: ignore[union-attr]

@@ -35,11 +35,9 @@ def size(executor: Executor) -> int:
     return known + sum(len(objs) for by in heap.fields.values() for objs in by.values())
 
 
-@pytest.mark.parametrize(
-    "case", [c for c in CASES if (c / "input.py").exists()], ids=lambda c: c.name
-)
-def test_executing_everything_again_finds_nothing_new(case: Path) -> None:
-    executor = settled(case / "input.py", case)
+@pytest.mark.parametrize("script", CASES, ids=lambda script: script.parent.name)
+def test_executing_everything_again_finds_nothing_new(script: Path) -> None:
+    executor = settled(script, script.parent)
     before, functions = size(executor), len(executor.active)
     executor.heap.stale |= executor.owner.keys()
     for function in list(executor.active):
