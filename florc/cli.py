@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from florc.codes import Code
     from florc.plan import Diagnostic
 
+PASSES = (
+    "ast", "scopes", "cfg", "defuse", "liveness", "callgraph", "heap", "effects", "loops", "plan",
+    "record", "replay", "source-map",
+)  # fmt: skip
+"""What --emit prints; the last three come from the emitter."""
 DONE, REFUSED, BAD_INPUT, OUR_FAULT = 0, 1, 2, 123
 
 _EPILOG = "exit codes: 0 done, 1 stale or refused, 2 bad usage or input, 123 a fault of florc"
@@ -71,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     )
     make.add_argument(
         "--emit",
-        choices=("cfg", "effects", "liveness", "plan"),
+        choices=PASSES,
         help="print what a pass of the compiler computed; write nothing",
     )
     make.add_argument(

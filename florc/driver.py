@@ -6,6 +6,7 @@ import ast
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from florc.analysis.callgraph import Summaries
 from florc.analysis.captures import Captures
@@ -20,12 +21,13 @@ from florc.analysis.iterators import jump_obstacle
 from florc.analysis.liveness import LiveSets, liveness
 from florc.analysis.logs import hidden_names, log_accesses, log_statements
 from florc.analysis.loops import LoopSite, find_loops, name_loops
-from florc.analysis.objects import Function, Obj
+from florc.analysis.objects import Access, Function, Obj
 from florc.analysis.occurrences import eager_builtins
 from florc.analysis.program import Program, build_program
 from florc.analysis.recompute import recompute
 from florc.analysis.unknown_calls import unknown_calls
 from florc.compilation import Compilation, CompileError, Edit, SourceModule
+from florc.dumps import Dumps
 from florc.effects.configured import configured_effects
 from florc.effects.model import EffectsError, load_effects
 from florc.emit.instrumented import instrumented_loops
@@ -61,6 +63,7 @@ class Analysis:
     live: dict[Function, LiveSets]
     sets: dict[LoopSite, CheckpointSet]
     times: Clocks
+    captures: Captures
 
 
 def compile_project(
@@ -138,14 +141,16 @@ def compile_project(
                 (again or live[site.function]).before[(sure if again else graph).heads[site.node]],
                 tuple(runs.values()),
             )
-    analysis = Analysis(project, program, summaries, tuple(sites), graphs, live, sets, times)
+    analysis = Analysis(
+        project, program, summaries, tuple(sites), graphs, live, sets, times, captures
+    )
     plan = _plan(analysis)
     modules = tuple(SourceModule(m.path, m.rel, m.name, m.text) for m in project.modules)
     return Compilation(
         plan,
         modules,
         _edits(analysis, plan),
-        _Dumps(analysis, plan),
+        Dumps(analysis, plan),
         project.absent,
         project.unread,
     )
@@ -186,7 +191,16 @@ def _plan(analysis: Analysis) -> Plan:
         diagnostics.append(Diagnostic(code, severity, message, project.script.rel, 0))
     modules = tuple(ModulePlan(m.rel, m.name, m.sha256, False) for m in project.modules)
     sinks = analysis.summaries.points_to.heap.effects.user_sinks
-    extra = {"sinks": list(sinks)} if sinks else {}  # ours are known to the run time
+    extra: dict[str, Any] = {}
+    if sinks:  # ours are known to the run time
+        extra["sinks"] = list(sinks)
+    unknown = unknown_calls(analysis.summaries, analysis.sets.items())
+    if unknown:
+        extra["unknown"] = [
+            {"name": u.name, "shown": u.shown, "file": u.file, "line": u.line,
+             "members": len(u.members)}
+            for u in unknown
+        ]  # fmt: skip
     return Plan(project.script.rel, modules, loops, logs, tuple(diagnostics), extra=extra)
 
 
@@ -234,10 +248,20 @@ def _loop_plan(
         jump_reason=obstacle,
         rng=tuple(sorted({a.name for a in accesses if a.kind == "draw"})),
         shared=result.shared if result else (),
+        sinks=_sinks(accesses) if result is not None else (),
         guarded=result.guarded if result else (),
         rereads=result is not None and rereads_files(summaries, site),
         claims=_claims(site, analysis) if result is not None and not obstacle else (),
     )
+
+
+def _sinks(accesses: list[Access]) -> tuple[str, ...]:
+    """What a loop does to the outside world, as written, each with the first place."""
+    found: dict[str, str] = {}
+    for access in accesses:
+        if access.kind == "sink" and access.reason:
+            found.setdefault(access.reason, f"{access.function.module.rel}:{access.line}")
+    return tuple(f"{shown}() at {place}" for shown, place in found.items())
 
 
 def _claims(site: LoopSite, analysis: Analysis) -> tuple[Claim, ...]:
@@ -298,79 +322,3 @@ def _column(text: str, node: ast.stmt | ast.expr, *, end: bool = False) -> int:
     offset = (node.end_col_offset if end else node.col_offset) or 0
     line = NEWLINE.split(text)[number - 1]
     return len(line.encode("utf-8")[:offset].decode("utf-8", "ignore"))
-
-
-class _Dumps(dict[str, str]):
-    """Text of the intermediate results, rendered when asked for."""
-
-    def __init__(self, analysis: Analysis, plan: Plan) -> None:
-        super().__init__()
-        self._analysis, self._plan = analysis, plan
-
-    def __missing__(self, key: str) -> str:
-        if key not in self:
-            raise KeyError(key)
-        text = self._plan.to_json() if key == "plan" else str(getattr(self, f"_{key}")())
-        self[key] = text
-        return text
-
-    def __contains__(self, key: object) -> bool:
-        return key in ("cfg", "effects", "liveness", "plan", "suggestions", "unknown")
-
-    def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override]
-        """The dump of a pass, or `default`."""
-        return self[key] if key in self else default  # noqa: SIM401 - rendered by __missing__
-
-    def _functions(self) -> list[Function]:
-        functions = self._analysis.summaries.points_to.functions
-        named = [f for f in functions if not isinstance(f.node, ast.Lambda)]
-        return sorted(named, key=lambda f: (f.module.rel, getattr(f.node, "lineno", 0)))
-
-    def _cfg(self) -> str:
-        parts = []
-        for function in self._functions():
-            body = [] if isinstance(function.node, ast.Lambda) else function.node.body
-            parts.append(f"{function!r}\n{control_flow_graph(body).text()}\n")
-        return "\n".join(parts)
-
-    def _suggestions(self) -> str:
-        from florc.effects_command import for_unknown
-
-        return for_unknown(unknown_calls(self._analysis.summaries, self._analysis.sets.items()))
-
-    def _liveness(self) -> str:
-        parts = []
-        for function in self._functions():
-            body = [] if isinstance(function.node, ast.Lambda) else function.node.body
-            graph = control_flow_graph(body)
-            sets = liveness(graph, function.scope, self._analysis.program.scopes)
-            parts.append(f"{function!r}\n{sets.text(graph)}\n")
-        return "\n".join(parts)
-
-    def _unknown(self) -> str:
-        """Calls that no effect model describes: place, qualified name, how it is written."""
-        accesses = self._analysis.summaries.points_to.accesses
-        found = {
-            f"{a.function.module.rel}:{a.line}\t{a.name}\t{a.reason}\n": None
-            for a in accesses
-            if a.kind == "unknown"
-        }
-        return "".join(found)
-
-    def _effects(self) -> str:
-        lines = []
-        for function in self._functions():
-            lines.append(repr(function))
-            seen = set()
-            for access in self._analysis.summaries.of_function(function):
-                if access.kind == "unknown":
-                    continue
-                subject = access.obj or access.name
-                attribute = f".{access.attribute}" if access.attribute else ""
-                deep = "*" if access.deep else ""
-                line = f"  {access.kind} {subject}{attribute}{deep} [{access.certainty}]"
-                line += f" {access.function.module.rel}:{access.line}"
-                if line not in seen:
-                    seen.add(line)
-                    lines.append(line)
-        return "\n".join(lines) + "\n"

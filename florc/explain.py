@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from florc.plan import LogStatement, LoopPlan, Plan
 
@@ -15,18 +19,59 @@ _STREAMS = {
 }
 
 
-def explain(plan: Plan) -> str:
+@dataclass(frozen=True)
+class Recorded:
+    """What checkpoints of a loop took in the latest run of this very content."""
+
+    run: int
+    nbytes: int  # of tensors and arrays
+    stored: int  # bytes in the store
+
+
+def explain(plan: Plan, sizes: Mapping[str, Recorded] | None = None) -> str:
     """Loops with their checkpoint sets, log statements, diagnostics.  Ends in a newline.
 
-    The order is that of the plan, and nothing in the text depends on the machine or the time.
+    `sizes` are recorded ones by loop.  The order is that of the plan, and nothing else in the text
+    depends on the machine or the time.
     """
     blocks = [_summary(plan)]
-    blocks += [_loop(loop) for loop in plan.loops]
+    blocks += [_loop(loop, (sizes or {}).get(loop.name)) for loop in plan.loops]
     if plan.logs:
         blocks.append(_logs(plan.logs))
+    if plan.extra.get("unknown"):
+        blocks.append(_assumptions(plan))
     if plan.diagnostics:
         blocks.append("\n".join(["diagnostics", *(f"  {d.render()}" for d in plan.diagnostics)]))
     return "\n\n".join(blocks) + "\n"
+
+
+def recorded_sizes(plan: Plan, root: Path) -> dict[str, Recorded]:
+    """Sizes of the last checkpoint of each loop in the latest run of the plan's very modules.
+
+    Empty where nothing was recorded, or the store can't be read.
+    """
+    database = root / ".flor" / "flor.db"
+    wanted = {m.path: m.sha256 for m in plan.modules}
+    found: dict[str, Recorded] = {}
+    try:
+        if not database.is_file():
+            return {}
+        with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as store:
+            runs = store.execute("SELECT run, version FROM runs WHERE version > '' ORDER BY run")
+            for run, version in reversed(runs.fetchall()):
+                rows = store.execute("SELECT path, blob FROM sources WHERE version = ?", (version,))
+                if wanted.items() <= dict(rows.fetchall()).items():
+                    rows = store.execute(
+                        "SELECT loop, nbytes, stored FROM checkpoints WHERE run = ? ORDER BY time",
+                        (run,),
+                    )
+                    for loop, nbytes, stored in rows:
+                        found[loop] = Recorded(run, nbytes or 0, stored or 0)
+                    if found:
+                        return found
+    except sqlite3.Error:
+        pass
+    return {}
 
 
 def _count(number: int, noun: str) -> str:
@@ -35,8 +80,8 @@ def _count(number: int, noun: str) -> str:
 
 def _summary(plan: Plan) -> str:
     training = sum(loop.training for loop in plan.loops)
-    assumed = sum(m.certainty == "assumed" for loop in plan.loops for m in loop.state)
-    members = sum(len(loop.state) for loop in plan.loops)
+    assumed = sum(m.certainty == "assumed" for loop in plan.loops for m in loop.members)
+    members = sum(len(loop.members) for loop in plan.loops)
     counts = [
         _count(len(plan.modules), "module"),
         _count(training, "training loop"),
@@ -47,7 +92,7 @@ def _summary(plan: Plan) -> str:
     return f"{plan.script}: {', '.join(counts)}"
 
 
-def _loop(loop: LoopPlan) -> str:
+def _loop(loop: LoopPlan, size: Recorded | None) -> str:
     where = f" in {loop.scope}" if loop.scope else ""
     role = "training loop" if loop.training else "loop"
     lines = [f"{loop.file}:{loop.line}: {role} `{loop.name}` ({loop.kind}{where})"]
@@ -58,14 +103,27 @@ def _loop(loop: LoopPlan) -> str:
     lines.append(f"  coordinate   {_counter(loop)}")
     if not loop.training:
         return "\n".join(lines)
-    lines.append(
-        f"  saved        {_count(len(loop.state), 'member')}"
-        if loop.state
-        else "  saved        nothing"
-    )
+    saved = _count(len(loop.members), "member") if loop.state else "nothing"
+    if size is not None:
+        saved += f", {_bytes(size.nbytes)} of tensors (run {size.run})"
+    lines.append(f"  saved        {saved}")
     lines += _table(
-        (m.path, f"{m.how}, {m.certainty}", _reason(m.reason, m.line)) for m in loop.state
+        (m.path, f"{m.how}, {m.certainty}", _reason(m.reason, m.line)) for m in loop.members
     )
+    names = [m for m in loop.state if m.alias]
+    if names:
+        lines.append("  covered")
+        lines += _table(
+            (m.path, f"by `{m.alias}`, unless it turns out not to lead there") for m in names
+        )
+    if loop.recomputed:
+        lines.append("  recomputed")
+        lines += _table(
+            (r.path, _reason(f"from `{r.expression}`", r.line)) for r in loop.recomputed
+        )
+    if loop.guarded:
+        lines.append("  not saved if inner loops run")
+        lines += _table((g.path, _reason(g.reason, g.line)) for g in loop.guarded)
     if loop.excluded:
         lines.append("  not saved")
         lines += _table((e.path, _reason(e.reason, e.line)) for e in loop.excluded)
@@ -74,8 +132,39 @@ def _loop(loop: LoopPlan) -> str:
     if loop.state:
         gradients = "dead at the head, not saved" if loop.dead_grads else "saved where present"
         lines.append(f"  gradients    {gradients}")
+    volatile = ", ".join(m.path for m in loop.state if m.volatile)
+    if volatile:
+        lines.append(f"  volatile     {volatile} (clock times: not compared)")
+    if loop.sinks:
+        lines.append(f"  sinks        {', '.join(loop.sinks)}")
     jump = "yes" if loop.jump else f"no: {loop.jump_reason or 'its state cannot be restored'}"
     lines.append(f"  jump         {jump}")
+    return "\n".join(lines)
+
+
+def _bytes(number: int) -> str:
+    amount, unit = float(number), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            break
+        amount /= 1000
+    return f"{amount:.3g} {unit}"
+
+
+def _assumptions(plan: Plan) -> str:
+    """Calls that nothing is known of, and how to tell what they do."""
+    lines = ["assumptions"]
+    rows = _table(
+        (
+            f"{call['file']}:{call['line']}",
+            f"{call['shown']}()",
+            f"no entry for `{call['name']}`"
+            + (f": {_count(call['members'], 'member')} saved for it" if call["members"] else ""),
+        )
+        for call in plan.extra["unknown"]
+    )
+    lines += [row[2:] for row in rows]
+    lines.append(f"  `florc effects --suggest {plan.script}` prints entries that say what they do")
     return "\n".join(lines)
 
 
@@ -109,7 +198,8 @@ def _table(rows: Iterable[Sequence[str]]) -> list[str]:
 def _logs(logs: Sequence[LogStatement]) -> str:
     lines = ["log statements"]
     for log in logs:
-        nest = " > ".join(log.loops) or "outside the loops"
+        nests = dict.fromkeys(" > ".join(path) for path in log.paths or (log.loops,))
+        nest = " or ".join(nest or "outside the loops" for nest in nests)
         notes = [nest]
         if log.volatile:
             notes.append("volatile: depends on the clock, never compared")

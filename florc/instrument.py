@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from florc.compilation import Compilation, CompileError
 from florc.emit import cache
 from florc.emit.build import Build, all_effects, assemble, fresh_build, is_stale, write
 from florc.frontend.project import project_root
-from florc.plan import Diagnostic, Plan
+from florc.plan import Diagnostic, ModulePlan, Plan
 
 STDIN = Path("<stdin>")
 
@@ -147,12 +148,49 @@ def _check(arguments: argparse.Namespace, root: Path, script: Path) -> int:
 
 def _dump(arguments: argparse.Namespace, compilation: Compilation) -> int:
     report(compilation.plan.diagnostics, quiet=arguments.quiet)
-    if arguments.emit == "plan":
+    name = arguments.emit
+    if name == "plan":
         text = compilation.dumps.get("plan") or assemble_or_refuse(compilation).plan.to_json()
+    elif name in ("record", "replay", "source-map"):
+        text = _emitted(name, assemble_or_refuse(compilation), arguments.output_format == "json")
+    elif arguments.output_format == "json":
+        from florc.dumps import Dumps, as_json
+
+        dumps = compilation.dumps
+        text = as_json(name, dumps.sections(name)) if isinstance(dumps, Dumps) else ""
     else:
-        text = compilation.dumps.get(arguments.emit, "")
+        text = compilation.dumps.get(name, "")
     sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
     return DONE
+
+
+def _emitted(name: str, build: Build, as_json: bool) -> str:
+    """The emitted texts, or where their lines come from, by module."""
+    if name == "source-map":
+        maps = {m.path: _rows(m) for m in build.plan.modules if m.emitted}
+        if as_json:
+            return json.dumps({"pass": name, "sections": maps}, indent=1) + "\n"
+        return "\n".join(
+            "\n".join([path, *(f"  {row}" for row in rows)]) + "\n" for path, rows in maps.items()
+        )
+    texts = build.texts(name)
+    if as_json:
+        sections = {path: text.splitlines() for path, text in texts.items()}
+        return json.dumps({"pass": name, "sections": sections}, indent=1) + "\n"
+    if list(texts) == [build.plan.script]:  # as it would be run
+        return texts[build.plan.script]
+    return "\n".join(f"# {path}\n{text}" for path, text in texts.items())
+
+
+def _rows(module: ModulePlan) -> list[str]:
+    """`emitted line -> the user's line`, and which columns are shifted, where that isn't plain."""
+    rows, before = [], 0
+    for emitted, (line, columns) in enumerate(module.source_map, 1):
+        if columns or line != before + 1:
+            shifts = "".join(f" {start}{delta:+}" for start, delta in columns)
+            rows.append(f"{emitted} -> {line}" + (f":{shifts}" if shifts else ""))
+        before = line
+    return rows
 
 
 def unified_diff(compilation: Compilation, build: Build) -> str:
@@ -225,9 +263,14 @@ def _finish(
     if arguments.output_format == "json" and (arguments.explain or not refused):
         sys.stdout.write(plan.to_json())
     elif arguments.explain:
-        from florc.explain import explain
+        from florc.explain import explain, recorded_sizes
 
-        sys.stdout.write(explain(plan))
+        text = explain(plan, recorded_sizes(plan, root))
+        if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+            from florc.colours import coloured
+
+            text = coloured(text)
+        sys.stdout.write(text)
     elif stdin is not None and filtering and not refused:
         sys.stdout.write(build.record.get(plan.modules[0].path, stdin))
     if refused or arguments.explain or filtering:

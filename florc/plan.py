@@ -118,6 +118,7 @@ class LoopPlan:
     claims: tuple[Claim, ...] = ()  # what the record run checks
     guarded: tuple[Guarded, ...] = ()
     recomputed: tuple[Recomputed, ...] = ()  # in the order to evaluate
+    sinks: tuple[str, ...] = ()  # what the body does to the outside world, with the first place
     rereads: bool = False  # files are read from the head on: what the run wrote is state
     shared: tuple[str, ...] = ()  # paths of what isn't saved and may hold what members hold
 
@@ -192,8 +193,9 @@ class Plan:
         """Stable, indented JSON (ends with a newline)."""
         data = dataclasses.asdict(self)
         for loop in data["loops"]:
-            if not loop["shared"]:
-                del loop["shared"]
+            for name in ("shared", "sinks"):
+                if not loop[name]:
+                    del loop[name]
         return json.dumps(data, indent=1, sort_keys=True) + "\n"
 
     @classmethod
@@ -211,6 +213,7 @@ class Plan:
                     "parents": tuple(loop["parents"]),
                     "rng": tuple(loop["rng"]),
                     "shared": tuple(loop.get("shared", ())),
+                    "sinks": tuple(loop.get("sinks", ())),
                     "recomputed": tuple(Recomputed(**r) for r in loop.get("recomputed", ())),
                     "guarded": tuple(
                         Guarded(**{**g, "loops": tuple(g["loops"])})
