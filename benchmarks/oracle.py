@@ -62,6 +62,9 @@ CLASSES = {
     "beniget looks for it in the comprehension only",
     "empty loop": "a loop may run zero times, and then its `else` sees what was before; beniget's "
     "`else` sees what the body left",
+    "handler": "in an `except` clause, what some path binds hides what was there before "
+    "on the others; for beniget only",
+    "lambda default": "beniget overlooks defaults of a lambda's keyword-only arguments",
     "del of a tuple": "`del (a, b)` needs and unbinds both; beniget overlooks it",
     "dynamic": "`locals()`, `vars()`, `eval()` and the like may read every name of the scope",
     "star import": "`from m import *` may bind any name",
@@ -353,6 +356,8 @@ class Marks:
         self.bare: set[ast.AST] = set()  # targets of `x: int`
         self.annotations: set[ast.AST] = set()
         self.deleted: set[ast.AST] = set()  # names in `del (a, b)`
+        self.lambda_defaults: set[ast.AST] = set()  # names in defaults of keyword-only arguments
+        self.handlers: list[tuple[set[ast.AST], set[str]]] = []  # all of one, names it binds
         self.loops: list[tuple[set[ast.AST], set[ast.AST]]] = []  # all of a loop, its `else`
         self.comprehensions: list[set[ast.AST]] = []  # those with a walrus
         self.postponed = False  # from __future__ import annotations
@@ -361,6 +366,14 @@ class Marks:
                 self.postponed |= any(alias.name == "annotations" for alias in node.names)
             if isinstance(node, ast.AnnAssign) and node.value is None:
                 self.bare.add(node.target)
+            if isinstance(node, ast.Lambda):
+                defaults = [d for d in node.args.kw_defaults if d]
+                self.lambda_defaults |= {n for d in defaults for n in ast.walk(d)}
+            if isinstance(node, ast.ExceptHandler):
+                inside = set(ast.walk(node))
+                stored = {n for n in inside if isinstance(n, ast.Name)}
+                bound = {n.id for n in stored if isinstance(n.ctx, ast.Store)}
+                self.handlers.append((inside, bound))
             if isinstance(node, ast.Delete):
                 tuples = [t for t in node.targets if isinstance(t, (ast.Tuple, ast.List))]
                 self.deleted |= {n for target in tuples for n in ast.walk(target)}
@@ -452,6 +465,11 @@ def explain(pair: Pair, owners: list[Body], side: str, marks: Marks) -> str:
             return "exception"
     if use in marks.deleted:
         return "del of a tuple"
+    if use in marks.lambda_defaults:
+        return "lambda default"
+    for inside, bound in marks.handlers:
+        if use in inside and definition not in inside and getattr(use, "id", "") in bound:
+            return "handler"
     if any(use in orelse and definition not in inside for inside, orelse in marks.loops):
         return "empty loop"
     return ""
