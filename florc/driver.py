@@ -63,7 +63,7 @@ class Analysis:
     live: dict[Function, LiveSets]
     sets: dict[LoopSite, CheckpointSet]
     times: Clocks
-    captures: Captures
+    captures: Captures | None
 
 
 def compile_project(
