@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from florc.analysis.execute import Executor, _assume, _settle
+from florc.analysis.execute import Executor, _solve
 from florc.analysis.program import build_program
 from florc.driver import compile_project
 from florc.effects.model import Effects, load_effects, read_effects
@@ -19,11 +19,8 @@ CASES = sorted((Path(__file__).parents[1] / "golden" / "cases").glob("*/input.py
 
 def settled(script: Path, root: Path) -> Executor:
     program = build_program(load_project(script, root=root))
-    executor = Executor(program, load_effects())
-    executor.active[program.bodies["__main__"]] = None
-    assert _settle(executor)
-    while _assume(executor):
-        assert _settle(executor)
+    executor, complete = _solve(program, load_effects(), coarse=False)
+    assert complete
     return executor
 
 
@@ -230,3 +227,19 @@ def test_an_instance_of_a_named_tuple_keeps_what_it_is_made_from(tmp_path: Path)
     print(rows)
     """
     assert members(tmp_path, text)["rows"] == "exact"
+
+
+def test_too_much_work_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("florc.analysis.execute.MAX_WORK", 3)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import helper\nimport unheard_of\n"
+        + TRAINING
+        + "for step in range(3):\n    unheard_of.look(net, opt)"
+        + STEP
+    )
+    (tmp_path / "helper.py").write_text("x = 1\n")
+    plan = compile_project(script, root=tmp_path).plan
+    assert "FLR011" in {d.code for d in plan.diagnostics}
+    (loop,) = plan.loops
+    assert (loop.name, loop.training, loop.jump, loop.state) == ("step", True, False, ())
