@@ -36,7 +36,6 @@ _SCALAR = 8
 _EXPRESSION = 64
 """Bytes that evaluating an expression is worth, and each call in it."""
 _CALL = 1 << 10
-_PROJECT_CALL = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -116,10 +115,20 @@ def _candidate(
     for later in after:
         if _binds(program, site, cfg, later) & {*operands}:
             return None
+    if summaries.run_by([statement]):
+        return None  # a function of the project may read what the loop changes
     heap, scope = summaries.points_to.heap, site.function.scope
-    changed = changed_objects(summaries, summaries.of_statements(after)).keys()
-    read: set[Obj] = set().union(*(heap.variable(scope, o) for o in operands))
-    if heap.reach(read) & changed:
+    accesses = summaries.of_statements(after)
+    rebound = {(a.scope, a.name) for a in accesses if a.kind in ("rebind", "touch")}
+    read: set[Obj] = set()
+    for node in ast.walk(statement.value):
+        if isinstance(node, ast.Name):  # of whatever scope
+            owner = scope.owner(node.id)
+            if owner is not None:
+                if (owner, node.id) in rebound:
+                    return None
+                read |= heap.variable(owner, node.id)
+    if heap.reach(read) & changed_objects(summaries, accesses).keys():
         return None
     if isinstance(site.node, ast.For):
         items = {n.id for n in ast.walk(site.node.target) if isinstance(n, ast.Name)}
@@ -128,10 +137,7 @@ def _candidate(
     if not _own(summaries, site, name):
         return None
     calls = [node for node in ast.walk(statement.value) if isinstance(node, ast.Call)]
-    project = len(summaries.run_by([statement]))
-    return _Candidate(
-        name, statement, operands, _EXPRESSION + _CALL * len(calls) + _PROJECT_CALL * project
-    )
+    return _Candidate(name, statement, operands, _EXPRESSION + _CALL * len(calls))
 
 
 def _binds(

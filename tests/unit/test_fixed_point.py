@@ -243,3 +243,21 @@ def test_too_much_work_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "FLR011" in {d.code for d in plan.diagnostics}
     (loop,) = plan.loops
     assert (loop.name, loop.training, loop.jump, loop.state) == ("step", True, False, ())
+
+
+def test_what_reads_a_global_that_changes_later_is_saved(tmp_path: Path) -> None:
+    (loop,) = loops(
+        tmp_path,
+        """
+        table = {k: k for k in range(9)}
+        def main():
+            for k in range(4):
+                copied = dict(table)
+                fixed = [0] * 100000
+                del table[k]
+            print(copied, fixed)
+        main()
+        """,
+    )
+    assert "copied" in {member.path for member in loop.state}
+    assert [each.path for each in loop.recomputed] == ["fixed"]
