@@ -261,3 +261,19 @@ def test_what_reads_a_global_that_changes_later_is_saved(tmp_path: Path) -> None
     )
     assert "copied" in {member.path for member in loop.state}
     assert [each.path for each in loop.recomputed] == ["fixed"]
+
+
+def test_what_is_suppressed_leaves_the_rest_undone(tmp_path: Path) -> None:
+    found = members(
+        tmp_path,
+        """
+        import contextlib
+        table, last = {1: 2}, 0
+        for k in range(4):
+            with contextlib.suppress(KeyError):
+                table.pop(k)
+                last = k
+            print(last)
+        """,
+    )
+    assert found == {"table": "exact", "last": "exact"}
