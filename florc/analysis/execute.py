@@ -499,7 +499,7 @@ def points_to(program: Program, effects: Effects) -> PointsTo:
     try:
         for function in list(executor.active):
             executor.run(function)
-    except TooMuchError:
+    except (TooMuchError, RecursionError):
         complete = False
     executor.heap.settled, executor.heap.most = True, sys.maxsize
     return PointsTo(
@@ -522,7 +522,7 @@ def _solve(program: Program, effects: Effects, *, coarse: bool) -> tuple[Executo
         _settle(executor)
         while _assume(executor):
             _settle(executor)
-    except TooMuchError:
+    except (TooMuchError, RecursionError):
         return executor, False
     return executor, True
 
