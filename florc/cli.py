@@ -85,14 +85,7 @@ def parser() -> argparse.ArgumentParser:
     make.add_argument(
         "--output-format", choices=("text", "json"), default="text", help="of reports and errors"
     )
-    make.add_argument(
-        "--effects",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="describe library calls (TOML); may be repeated",
-    )
+    _effects_option(make)
     make.add_argument(
         "--no-cache", action="store_true", help="compile, whatever was compiled before"
     )
@@ -113,7 +106,15 @@ def parser() -> argparse.ArgumentParser:
         metavar="RUN|SCRIPT",
         help="entries for a run (default: the last one) or a script",
     )
-    known.add_argument(
+    _effects_option(known)
+    codes = commands.add_parser("codes", help="list the codes of errors and warnings")
+    codes.add_argument("code", nargs="?", metavar="CODE", help="explain this one")
+    codes.add_argument("--output-format", choices=("text", "json"), default="text")
+    return top
+
+
+def _effects_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "--effects",
         type=Path,
         action="append",
@@ -121,10 +122,6 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="describe library calls (TOML); may be repeated",
     )
-    codes = commands.add_parser("codes", help="list the codes of errors and warnings")
-    codes.add_argument("code", nargs="?", metavar="CODE", help="explain this one")
-    codes.add_argument("--output-format", choices=("text", "json"), default="text")
-    return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:

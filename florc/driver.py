@@ -11,7 +11,7 @@ from typing import Any
 from florc.analysis.callgraph import Summaries
 from florc.analysis.captures import Captures
 from florc.analysis.cfg import ControlFlowGraph, assuming_runs, control_flow_graph
-from florc.analysis.checkpoint_set import CheckpointSet, checkpoint_set, rereads_files
+from florc.analysis.checkpoint_set import CheckpointSet, checkpoint_set
 from florc.analysis.claims import claims
 from florc.analysis.clocks import Clocks, clocks
 from florc.analysis.contexts import swallows
@@ -34,21 +34,6 @@ from florc.emit.instrumented import instrumented_loops
 from florc.emit.source_map import NEWLINE
 from florc.frontend.project import Project, SourceError, load_project, project_root
 from florc.plan import Claim, Diagnostic, LoopPlan, ModulePlan, Plan, Recomputed
-
-PASSES = (
-    "load_project",
-    "build_program",
-    "points_to",
-    "call graph summaries",
-    "find_loops",
-    "control_flow_graph",
-    "liveness",
-    "checkpoint_set",
-    "gradient liveness",
-    "log_statements",
-    "emit",
-)
-"""Names of the passes in the order they run."""
 
 
 @dataclass(frozen=True)
@@ -250,7 +235,7 @@ def _loop_plan(
         shared=result.shared if result else (),
         sinks=_sinks(accesses) if result is not None else (),
         guarded=result.guarded if result else (),
-        rereads=result is not None and rereads_files(summaries, site),
+        rereads=result is not None and result.rereads,
         claims=_claims(site, analysis) if result is not None and not obstacle else (),
     )
 

@@ -130,6 +130,13 @@ def _place(function: Function) -> tuple[str, int, int]:
     return repr(function), line, getattr(function.node, "col_offset", 0)
 
 
+def statements_of(function: Function) -> list[ast.stmt]:
+    """All statements of a function's own body (nested functions' bodies excluded)."""
+    if isinstance(function.node, ast.Lambda):
+        return []
+    return [s for top in function.node.body for s in statements_in(top)]
+
+
 def statements_in(loop: ast.stmt) -> list[ast.stmt]:
     """A loop's header and all statements of its body (nested functions' bodies excluded)."""
     found = [loop]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 
-from florc.analysis.evaluate import LAZY, Expressions
-from florc.analysis.heap import SEQUENCES, unknown
-from florc.analysis.objects import Class, Function, Obj
+from florc.analysis.evaluate import Expressions, Waiting
+from florc.analysis.heap import FINE, LAZY, SEQUENCES, unknown
+from florc.analysis.objects import DYNAMIC, Class, Function, Obj
 from florc.effects.model import Effect
+from florc.frontend.statements import shown as shown_callee
 
 _TEXT = {name for kind in (str, bytes, int, float) for name in dir(kind)}
 _LISTS_OF_TEXT = {"split", "rsplit", "splitlines", "partition", "rpartition"}
-_DYNAMIC = {"exec", "eval", "globals", "locals", "vars"}
+VAGUE = 8
+"""Callees of one call beyond which what it makes isn't told apart, on a coarse heap."""
 Keywords = dict[str, "set[Obj]"]
 
 
@@ -53,10 +55,9 @@ class Calls(Expressions):
         return self.invoke(callee, args, kwargs, rest, node, shown)
 
     def _shown(self, func: ast.expr) -> str:
-        """Source text of a callee, for reports."""
+        """Source text of a callee, made once."""
         if func not in self._texts:
-            shown = ast.unparse(func)
-            self._texts[func] = shown if len(shown) <= 40 else "…" + shown[-39:]
+            self._texts[func] = shown_callee(func)
         return self._texts[func]
 
     def _callee(self, func: ast.expr) -> set[Obj]:
@@ -69,15 +70,18 @@ class Calls(Expressions):
 
     def _unknown_receiver(self, func: ast.Attribute, shown: str) -> None:
         """A method of something whose origin isn't known may mutate it where it is kept."""
-        if func.attr not in _TEXT and self.effects.by_method_name(func.attr) is None:
+        known = self.effects.by_method_name(func.attr)
+        if func.attr not in _TEXT and (known is None or known.mutates):
             self.touch(func.value, f"unknown call {shown}() may mutate it")
 
     def _method_of(self, obj: Obj, name: str, node: ast.AST) -> set[Obj]:
         """What `obj.name` may be when it is called at once."""
         if unknown(obj) and not self.heap.field(obj, name):
             return {self.heap.library_bound(obj, name)}  # may call all that it holds
+        if obj.kind == "part" and not obj.type and not self.heap.field(obj, name):
+            return {self.heap.library_bound(obj, name)}
         objs = self._attribute_of(obj, name, node)
-        if obj.kind != "alloc":
+        if obj.kind not in ("alloc", "part"):
             return objs
         held = self.heap.contents_of(obj) - self.heap.field(obj, name)
         if not held & objs:
@@ -85,6 +89,8 @@ class Calls(Expressions):
         if obj.cls is not None and (self.heap.field(obj, name) or obj.cls.method(name)):
             return objs - held
         types = obj.cls.libraries() if obj.cls is not None else [obj.type]
+        if self.effects.by_method_name(name) is not None and not self.heap.field(obj, name):
+            return objs - held
         if any(self.effects.method(t, name) for t in types) and not _by_pattern(
             [self.effects.method(t, name) for t in types]
         ):
@@ -137,12 +143,27 @@ class Calls(Expressions):
         for handed in [*args, *kwargs.values()]:
             self._generators_given(handed)
         found: set[Obj] = set()
-        waiting, self.waiting = self.waiting, (node, set())
+        outer, self.waiting = self.waiting, Waiting(node)
+        self.waiting.vague = self.heap.grain != FINE and len(objs) > VAGUE
+        alike: dict[tuple[object, ...], set[Obj]] = {}  # one effect entry holds for all of them
         for obj in list(objs):
-            found |= self._invoke_one(obj, args, kwargs, rest, node, shown)
-        given, self.waiting = self.waiting[1], waiting
-        if given:
-            self._hand_over(given, node, shown)
+            receiver = obj.receiver
+            if obj.kind == "libbound" and receiver is not None and not _generator(receiver):
+                key = (obj.name, receiver.type, receiver.cls)
+                alike.setdefault(key, set()).add(receiver)
+            else:
+                found |= self._invoke_one(obj, args, kwargs, rest, node, shown)
+        for (name, _, _), receivers in alike.items():
+            found |= self._library_method(receivers, str(name), args, kwargs, rest, node, shown)
+        here, self.waiting = self.waiting, outer
+        if here.called:
+            self._held_called(here.called, here.passed, node)
+        for name, receivers in here.named.items():
+            found |= self._by_name(receivers, name, args, kwargs, rest, node)
+        if here.given:
+            results = self._hand_over(here.given, node, shown)
+            for obj in here.made:
+                self.heap.add_contents(obj, results)
         return found
 
     def _generators_given(self, objs: set[Obj]) -> None:
@@ -165,11 +186,13 @@ class Calls(Expressions):
         if obj.kind == "bound" and obj.function is not None and obj.receiver is not None:
             return self._project(obj.function, [{obj.receiver}, *args], kwargs, rest, node)
         if obj.kind == "class" and obj.cls is not None:
-            return self._construct(obj.cls, args, kwargs, rest, node, shown)
+            if self.waiting.vague and self.waiting.node is node:
+                return self._construct(obj.cls, args, kwargs, rest, obj.cls.node, shown, None)
+            return self._construct(obj.cls, args, kwargs, rest, node, shown, self.function)
         if obj.kind == "library":
             return self._library(obj.name, args, kwargs, rest, node, shown)
         if obj.kind == "libbound" and obj.receiver is not None:
-            return self._library_method(obj.receiver, obj.name, args, kwargs, rest, node, shown)
+            return self._library_method({obj.receiver}, obj.name, args, kwargs, rest, node, shown)
         if obj.kind in ("alloc", "part"):
             return self._instance(obj, args, kwargs, rest, node, shown)
         return set()
@@ -220,11 +243,10 @@ class Calls(Expressions):
         rest: set[Obj],
         node: ast.AST,
         shown: str,
+        where: Function | None,
     ) -> set[Obj]:
         libraries = cls.libraries()
-        made = self.heap.alloc(
-            node, libraries[0] if libraries else "", cls=cls, where=self.function
-        )
+        made = self.heap.alloc(node, libraries[0] if libraries else "", cls=cls, where=where)
         init = cls.method("__init__")
         if init is not None:
             self._project(init, [{made}, *args], kwargs, rest, node)
@@ -275,7 +297,7 @@ class Calls(Expressions):
     ) -> set[Obj]:
         if name == "builtins.vars" and args:  # its attributes, as a dictionary
             return {self.heap.part(o, "builtins.dict") for o in args[0] if o.kind == "alloc"}
-        if name.rpartition(".")[2] in _DYNAMIC and name.startswith("builtins."):
+        if name.rpartition(".")[2] in DYNAMIC and name.startswith("builtins."):
             self.record("dynamic", name=name.rpartition(".")[2])
             return set()
         if name == "flor.runtime.abi.iterator" and args:  # emitted code, compiled again
@@ -308,7 +330,7 @@ class Calls(Expressions):
 
     def _library_method(
         self,
-        receiver: Obj,
+        receivers: set[Obj],
         name: str,
         args: list[set[Obj]],
         kwargs: Keywords,
@@ -316,31 +338,67 @@ class Calls(Expressions):
         node: ast.AST,
         shown: str,
     ) -> set[Obj]:
+        """A method that isn't the project's, of receivers of one type."""
+        receiver = next(iter(receivers))
         if _generator(receiver) and receiver.function is not None:
             if name in ("send", "throw", "close", "__next__"):
                 return self._resumed(receiver, receiver.function, set().union(rest, *args), shown)
         types = receiver.cls.libraries() if receiver.cls is not None else [receiver.type]
-        if types and all(self.effects.has_no(t, name, derived=bool(receiver.cls)) for t in types):
-            return set()  # another object of the points-to set is meant
+        derived = receiver.cls is not None
+        if types and name != "*":
+            if all(self.effects.has_no(t, name, derived=derived) for t in types):
+                return set()  # another object of the points-to set is meant
         if self.recording:
             known_by = next((t for t in types if self.effects.method(t, name) is not None), "")
-            given = {"self": {receiver}, **_given_at(args, kwargs, rest)}
+            given = {"self": receivers, **_given_at(args, kwargs, rest)}
             full = f"{known_by or next((t for t in types if t), '') or '*'}.{name}"
             self.library_call(full, node, shown, bool(known_by), given)
         for type_name in types:
             effect = self.effects.method(type_name, name)
             if effect is not None:
-                self._module_calls(receiver, name, args, kwargs, rest, node)
-                return self.apply(effect, {receiver}, args, kwargs, rest, node, shown)
+                if name == "__call__":
+                    self._module_calls(receivers, set().union(rest, *args, *kwargs.values()), node)
+                return self.apply(effect, receivers, args, kwargs, rest, node, shown)
         if any(self.effects.type(t).sink for t in types if t):
-            self.record("sink", receiver, reason=shown)
+            for obj in receivers:
+                self.record("sink", obj, reason=shown)
             return set()
         known = self.effects.by_method_name(name)
+        if known is not None and not known.trains:
+            return self.apply(known, receivers, args, kwargs, rest, node, shown)
         callee = f"{next((t for t in types if t), '?')}.{name}"
-        found = self.unknown_call({receiver}, args, kwargs, rest, node, shown, callee)
+        found: set[Obj] = set()
+        for obj in receivers:
+            found |= self.unknown_call({obj}, args, kwargs, rest, node, shown, callee)
+        if self.waiting.node is node:
+            self.waiting.named.setdefault(name, set()).update(receivers)
+        else:
+            found |= self._by_name(receivers, name, args, kwargs, rest, node)
         if known is not None:
-            facts = self.apply(known, {receiver}, args, kwargs, rest, node, shown)
-            return facts if known.returns == ("none",) else found
+            self.apply(known, receivers, args, kwargs, rest, node, shown)
+        return found
+
+    def _by_name(
+        self,
+        receivers: set[Obj],
+        name: str,
+        args: list[set[Obj]],
+        kwargs: Keywords,
+        rest: set[Obj],
+        node: ast.AST,
+    ) -> set[Obj]:
+        """A method that an object of the project has may be meant, which a receiver holds or is."""
+        found: set[Obj] = set()
+        if name.startswith("__") or self.coarse:
+            return found
+        meant: dict[Function, set[Obj]] = {}
+        for obj in self.heap.reach(receivers):
+            if obj.kind == "alloc" and obj.cls is not None and obj not in receivers:
+                method = obj.cls.method(name)
+                if method is not None and not method.static:
+                    meant.setdefault(method, set()).add(obj)
+        for method, objs in meant.items():
+            found |= self._project(method, [objs, *args], kwargs, rest, node)
         return found
 
     def _resumed(self, generator: Obj, function: Function, sent: set[Obj], shown: str) -> set[Obj]:
@@ -349,27 +407,28 @@ class Calls(Expressions):
         self.advance({generator}, shown)
         return set(self.heap.yielded(function))
 
-    def _module_calls(
-        self,
-        receiver: Obj,
-        name: str,
-        args: list[set[Obj]],
-        kwargs: Keywords,
-        rest: set[Obj],
-        node: ast.AST,
-    ) -> None:
+    def _module_calls(self, receivers: set[Obj], given: set[Obj], node: ast.AST) -> None:
         """Calling a library container calls what it holds: submodules' forward, hooks."""
-        if name != "__call__":
-            return
-        given = set().union(rest, *args, *kwargs.values())
-        for held in self.heap.reach({receiver}) - {receiver}:
-            if held.kind == "alloc" and held.cls is not None:
+        if self.waiting.node is node:  # of all receivers of one call, at once
+            self.waiting.called |= receivers
+            self.waiting.passed |= given
+        else:
+            self._held_called(receivers, given, node)
+        for receiver in receivers:
+            for held in set(self.heap.contents_of(receiver)):
+                if held.kind in ("function", "bound"):
+                    self._call_back(held, given | {receiver}, node)
+
+    def _held_called(self, receivers: set[Obj], given: set[Obj], node: ast.AST) -> None:
+        """Objects of the project that library containers reach are called."""
+        called: dict[Function, set[Obj]] = {}
+        for held in self.heap.reach(receivers):
+            if held.kind == "alloc" and held.cls is not None and receivers != {held}:
                 method = held.cls.method("forward") or held.cls.method("__call__")
                 if method is not None:
-                    self._project(method, [{held}], {}, given, node)
-        for held in set(self.heap.contents_of(receiver)):
-            if held.kind in ("function", "bound"):
-                self._call_back(held, given | {receiver}, node)
+                    called.setdefault(method, set()).add(held)
+        for method, objs in called.items():
+            self._project(method, [objs], {}, given, node)
 
     def _instance(
         self,
@@ -388,7 +447,9 @@ class Calls(Expressions):
                     if held.kind in ("function", "bound"):  # hooks
                         self._call_back(held, given | {obj}, node)
                 return self._project(method, [{obj}, *args], kwargs, rest, node)
-        return self._library_method(obj, "__call__", args, kwargs, rest, node, shown)
+            if not obj.cls.libraries() and obj.cls.method("__getattr__") is None:
+                return set()  # it can't be called: another object of the points-to set is meant
+        return self._library_method({obj}, "__call__", args, kwargs, rest, node, shown)
 
     def _call_back(self, obj: Obj, given: set[Obj], node: ast.AST) -> set[Obj]:
         """Something else calls this function, with any of `given`."""
@@ -396,8 +457,9 @@ class Calls(Expressions):
         if function is None:
             return set()
         first = [{obj.receiver}] if obj.kind == "bound" and obj.receiver else []
+        made = function.node if function.generator else node  # not what the call itself makes
         with self.heap.often():
-            return self._project(function, first, {}, given, node)
+            return self._project(function, first, {}, given, made)
 
     def unknown_call(
         self,
@@ -415,48 +477,73 @@ class Calls(Expressions):
         """
         self.record("unknown", name=callee, reason=shown)
         given = set().union(receiver, rest, *args, *kwargs.values())
-        if self.waiting[0] is node:  # all that the callees of one call are given, at once
-            self.waiting[1].update(given)
+        results: set[Obj] = set()
+        here = self.waiting.node is node  # all that the callees of one call are given, at once
+        if here:
+            self.waiting.given |= given
         else:
-            self._hand_over(given, node, shown)
+            results = self._hand_over(given, node, shown)
         kept = {o for o in given if o.kind in ("alloc", "part")}
         # What a lump of unknown make returns counts as a part of it.
         made = {o for o in receiver if unknown(o) or o.kind == "part"}
         made |= {p for o in receiver if self._uniform(o) for p in self.heap.parts(o)}
         made = made or {self.heap.alloc(node, "", where=self.function, tag="unknown")}
         for obj in made:
-            self.heap.add_contents(obj, kept)
+            self.heap.add_contents(obj, kept | results)
+        if here:
+            self.waiting.made |= made
         return made
 
-    def _hand_over(self, given: set[Obj], node: ast.AST, shown: str) -> None:
-        """Objects given to a call that may do anything: mutate them, call what it can reach."""
+    def _hand_over(self, given: set[Obj], node: ast.AST, shown: str) -> set[Obj]:
+        """Objects given to a call that may do anything: mutate them, call what it can reach.
+
+        Returns what the calls of functions that it was given may give.
+        """
         before, reached = self.handed.setdefault(node, (set(), set()))
+        results: set[Obj] = set()
         new = given - before
         if not new:
-            return
+            return results
         before |= new
         self.mutate(new, f"unknown call {shown}() may mutate it", deep=True, certainty="assumed")
         if self.coarse:
-            return
+            return results
         reached |= self.heap.reach(new, seen=reached)
         self.heap.work += len(reached)
+        running: dict[Function, set[Obj]] = {}  # with what they may be called on
         for obj in list(reached):
             plain = obj.kind == "function" and obj.function is not None
             if obj.kind == "bound" or (plain and obj.function.cls is None):  # type: ignore[union-attr]
-                self._call_back(obj, before, node)  # a class's functions need an instance
+                results |= self._call_back(obj, before, node)  # a class's need an instance
             elif obj.kind == "class" and obj.cls is not None:
-                with self.heap.often():
-                    before |= self._construct(obj.cls, [], {}, before, node, shown)
+                with self.heap.often():  # one object, whoever makes it
+                    made = self._construct(obj.cls, [], {}, before, obj.cls.node, shown, None)
+                before |= made
+                results |= made
             elif obj.kind == "alloc" and obj.cls is not None and obj not in before:
                 called = obj.cls.method("__call__") or obj.cls.method("forward")
                 if called is not None:
-                    self._project(called, [{obj}], {}, before, node)
-        for obj in list(before):
+                    running.setdefault(called, set()).add(obj)
+        for obj in before:
             if obj.kind == "alloc" and obj.cls is not None:
                 for cls in obj.cls.mro():
                     for method in cls.methods.values():
                         if not method.node.name.startswith("__"):  # type: ignore[union-attr]
-                            self._project(method, [{obj}], {}, before, node)
+                            running.setdefault(method, set()).add(obj)
+        for function, receivers in running.items():
+            self._may_run(function, receivers, before, node)
+        return results
+
+    def _may_run(self, function: Function, first: set[Obj], rest: set[Obj], node: ast.AST) -> None:
+        """Somebody unknown may call a method with any of `rest`."""
+        had_first, had_rest = self.run_with.setdefault(function, (set(), set()))
+        if first <= had_first and rest <= had_rest and not function.generator:
+            self.edge(function, node)  # its parameters hold all that already
+            return
+        had_first |= first
+        had_rest |= rest
+        made = function.node if function.generator else node
+        self._project(function, [had_first], {}, had_rest, made)
 
     def _uniform(self, obj: Obj) -> bool:
         """Whether all that an object holds is of its own type, as what was loaded from a file."""
@@ -496,10 +583,11 @@ class Calls(Expressions):
     ) -> set[Obj]:
         """Apply a library call's effect; returns what it may return."""
         everything = set().union(rest, *args, *kwargs.values())
+        made = [site for obj in receiver for site in self.heap.sites_of(obj)]
 
         def at(location: str) -> set[Obj]:
             bare, _, condition = location.partition("?")
-            if condition and not _given(condition, node, kwargs, receiver):
+            if condition and not _given(condition, kwargs, [node, *made]):
                 return set()
             bare = bare.partition("*")[0]
             if bare == "self":
@@ -549,12 +637,12 @@ class Calls(Expressions):
             found |= results
         elif effect.calls:
             for obj in found:
-                if obj.kind == "alloc" and obj.site is node:
+                if obj.kind == "alloc" and self.heap.makes(node, obj):
                     self.heap.add_contents(obj, results)
         self._keep(effect, receiver, found, at, node)
         for obj in found if kwargs else ():
             if (
-                obj.type in SEQUENCES and obj.kind == "alloc" and obj.site is node
+                obj.type in SEQUENCES and obj.kind == "alloc" and self.heap.makes(node, obj)
             ):  # dict(key=value)
                 for name, objs in kwargs.items():
                     self.heap.add_field(obj, f"[{name!r}]", self.value_of(objs))
@@ -567,8 +655,15 @@ class Calls(Expressions):
         typed = obj.kind in ("alloc", "part") and obj.cls is None and obj.type
         if typed and self.effects.method(obj.type, "__call__") is None:
             return set()
+        before = self.calling.get(obj)
+        if before is not None and passed <= before:
+            return set()  # a partial that leads back to itself
+        self.calling[obj] = passed if before is None else before | passed
         with self.heap.often():
-            return self._invoke_one(obj, [], {}, passed, node, shown)
+            found = self._invoke_one(obj, [], {}, passed, node, shown)
+        if before is None:
+            del self.calling[obj]
+        return found
 
     def _flags(self, effect: Effect, at, node: ast.AST, shown: str) -> None:  # type: ignore[no-untyped-def]
         for stream in effect.draws:
@@ -594,52 +689,75 @@ class Calls(Expressions):
 
     def advance(self, objs: set[Obj], shown: str) -> None:
         """Iterators whose position moves; a generator runs a piece of its body."""
-        for obj in list(objs):
-            if obj.kind != "alloc":
-                continue
-            generator = obj.function is not None and obj.function.generator
-            iterator = obj.cls is not None and obj.cls.method("__next__") is not None
-            if not (generator or iterator or obj.type in LAZY):
-                self._callbacks_of(obj)  # something that can be iterated anew
-                continue
-            self.record("advance", obj, reason=f"{shown}() advances it")
-            for held in self.heap.reach({obj}) - {obj}:
-                inner = held.function is not None and held.function.generator
-                if held.kind == "alloc" and (inner or held.type in LAZY):
-                    self.record("advance", held, reason=f"{shown}() advances it")
+        moving: set[Obj] = set()
+        anew: set[Obj] = set()  # what can be iterated anew
+        for obj in objs:
+            if obj in self.heap.absorbed:  # maybe an iterator
+                self.mutate({self.heap.anything}, f"{shown}() may advance it", certainty="assumed")
+            elif obj.kind == "alloc":
+                iterator = obj.cls is not None and obj.cls.method("__next__") is not None
+                mine = _generator(obj) or iterator or obj.type in LAZY
+                (moving if mine else anew).add(obj)
+        self._callbacks_of(anew)
+        if not moving:
+            return
+        reached = self.heap.reach(moving)
+        if self.recording:
+            inner = (o for o in reached if o.kind == "alloc" and (_generator(o) or o.type in LAZY))
+            for obj in {*moving, *inner}:
+                self.record("advance", obj, reason=f"{shown}() advances it")
+        for obj in moving:
             if obj.cls is not None:
                 self.method(obj, "__next__", [], self.statement)
-            self._run_iterator(obj)
+        self._run_iterators(reached)
 
-    def _run_iterator(self, obj: Obj) -> None:
-        """Edges to generator bodies and data-set methods that advancing `obj` may run."""
-        for held in self.heap.reach({obj}):
+    def _run_iterators(self, reached: set[Obj]) -> None:
+        """Edges to generator bodies and data-set methods that advancing these may run."""
+        typed: set[Obj] = set()
+        for held in reached:
             if held.kind == "alloc" and held.function is not None and held.function.generator:
                 self.edge(held.function)
             elif held.kind == "alloc" and held.cls is None and held.type:
-                self._callbacks_of(held)
+                typed.add(held)
+        self._callbacks_of(typed)
 
-    def _callbacks_of(self, obj: Obj) -> None:
-        declared = self.effects.type(obj.type)
-        for stream in declared.iteration_draws:
-            self.record("draw", name=stream, reason=f"iterating {obj.type}")
-        if not declared.iterable_calls:
-            return
-        for held in self.heap.reach({obj}) - {obj}:
+    def _callbacks_of(self, objs: set[Obj]) -> None:
+        """What iterating over any of these draws, and calls of what they hold."""
+        calling: dict[tuple[str, ...], set[Obj]] = {}
+        for obj in objs - self.drawn_from:  # once in a statement
+            declared = self.effects.type(obj.type)
+            for stream in declared.iteration_draws:
+                self.record("draw", name=stream, reason=f"iterating {obj.type}")
+            if declared.iterable_calls:
+                calling.setdefault(tuple(declared.iterable_calls), set()).add(obj)
+        self.drawn_from |= objs
+        for names, starts in calling.items():
+            reached = self.heap.reach(starts)
+            if len(starts) == 1:
+                reached -= starts
+            self._called_by_iterating(names, reached)
+
+    def _called_by_iterating(self, names: tuple[str, ...], reached: set[Obj]) -> None:
+        """The methods `names` of what an iterable holds, and functions that it was given."""
+        for held in reached:
+            if (names, held) in self.called_back and not self.recording:
+                continue  # with the same arguments
             if held.kind == "alloc" and held.cls is not None:
-                for name in declared.iterable_calls:
+                self.called_back.add((names, held))
+                for name in names:
                     self.method(held, name, [set(), set()], self.statement)
             elif held.kind == "alloc" and held.type:  # e.g. a generator given to a loader
-                for name in declared.iterable_calls:
+                if self.heap.grain != FINE:
+                    self.called_back.add((names, held))
+                for name in names:
                     effect = self.effects.exact.get(f"{held.type}.{name}")
                     if effect is not None:
                         self.apply(effect, {held}, [], {}, set(), self.statement, name)
             elif held.kind in ("function", "bound"):  # collate_fn, worker_init_fn
-                self._call_back(
-                    held,
-                    {self.heap.alloc(self.statement, "", tag="batch")},
-                    held.site or self.statement,
-                )
+                self.called_back.add((names, held))
+                assert held.function is not None
+                batch = self.heap.alloc(held.function.node, "", tag="batch")
+                self._call_back(held, {batch}, held.site or self.statement)
 
     def _result(self, effect: Effect, receiver: set[Obj], at, node: ast.AST) -> set[Obj]:  # type: ignore[no-untyped-def]
         found: set[Obj] = set()
@@ -647,7 +765,9 @@ class Calls(Expressions):
             if result in ("none", "called"):
                 continue
             if result == "new":
-                owner = next((o for o in receiver if o.cls is not None and o.site is node), None)
+                owner = next(
+                    (o for o in receiver if o.cls is not None and self.heap.makes(node, o)), None
+                )
                 found.add(owner or self.heap.alloc(node, effect.type, where=self.function))
             elif result == "self":
                 found |= receiver
@@ -713,7 +833,7 @@ class Calls(Expressions):
     def _keep(self, effect: Effect, receiver: set[Obj], found: set[Obj], at, node: ast.AST) -> None:  # type: ignore[no-untyped-def]
         if not effect.keeps:
             return
-        keepers = receiver or {o for o in found if o.kind == "alloc" and o.site is node}
+        keepers = receiver or {o for o in found if o.kind == "alloc" and self.heap.makes(node, o)}
         keepers = keepers or self.value_of(at("0"))  # heappush(heap, x), setattr(obj, name, x)
         for location in effect.keeps:
             if location.startswith("flat:"):
@@ -722,19 +842,23 @@ class Calls(Expressions):
                     self.heap.add_contents(keeper, flat)
                 continue
             kept = self.value_of(at(location)) | {o for o in at(location) if o.kind == "bound"}
+            pieces: dict[Obj, set[Obj]] = {}
             for keeper in list(keepers):
-                copies = keeper.site is node and keeper.type in SEQUENCES
-                if copies:  # list(x), dict(x): the contents, not the container
-                    for obj in list(kept):
-                        gone = {obj} if obj.kind == "alloc" and obj.type in SEQUENCES else set()
-                        self.heap.add_contents(keeper, self._element(obj, node) - gone)
-                elif location.endswith("*") and keeper.type in SEQUENCES:  # x.extend(y)
-                    for obj in list(kept):
-                        self.heap.add_contents(keeper, self._element(obj, node))
-                        if obj.type not in SEQUENCES or "dict" in keeper.type.lower():
-                            self.heap.add_contents(keeper, {obj})  # x.update(name=y)
-                else:
+                copies = self.heap.makes(node, keeper) and keeper.type in SEQUENCES
+                extends = location.endswith("*") and keeper.type in SEQUENCES  # x.extend(y)
+                if not (copies or extends):
                     self.heap.add_contents(keeper, kept)
+                    continue
+                if not pieces:
+                    pieces = {obj: self._element(obj, node) for obj in kept}
+                for obj, elements in pieces.items():
+                    if copies:  # list(x), dict(x): the contents, not the container
+                        gone = {obj} if obj.kind == "alloc" and obj.type in SEQUENCES else set()
+                        self.heap.add_contents(keeper, elements - gone)
+                        continue
+                    self.heap.add_contents(keeper, elements)
+                    if obj.type not in SEQUENCES or "dict" in keeper.type.lower():
+                        self.heap.add_contents(keeper, {obj})  # x.update(name=y)
 
     def _flat(self, objs: set[Obj], node: ast.AST) -> set[Obj]:
         """What containers hold, however nested; anything else is itself."""
@@ -767,10 +891,15 @@ class Calls(Expressions):
             found |= known
         if outermost:
             self.iterating.clear()
+            begun, self.iterables = self.iterables, set()
+            self._callbacks_of(begun)
         return found
 
     def _iterate_one(self, obj: Obj, node: ast.AST) -> set[Obj]:
         heap = self.heap
+        if obj in heap.absorbed:  # maybe an iterator
+            self.mutate({heap.anything}, "iterating may advance it", certainty="assumed")
+            return heap.elements(obj)
         if obj.kind == "part":
             return heap.elements(obj)
         if obj.kind != "alloc":
@@ -798,7 +927,7 @@ class Calls(Expressions):
             return pieces | {o for o in held if not o.type and o.cls is None}
         declared = self.effects.type(obj.type)
         if declared.iterable_calls or declared.iteration_draws:
-            self._callbacks_of(obj)
+            self.iterables.add(obj)
             return {heap.alloc(node, declared.elements, where=self.function, tag="batch")}
         return heap.elements(obj)
 
@@ -823,7 +952,7 @@ def _given_at(args: list[set[Obj]], kwargs: Keywords, rest: set[Obj]) -> dict[st
     return {**{str(n): objs for n, objs in enumerate(args)}, **kwargs, "args": rest}
 
 
-def _given(name: str, node: ast.AST, kwargs: Keywords, receiver: set[Obj]) -> bool:
+def _given(name: str, kwargs: Keywords, calls: list[ast.AST]) -> bool:
     """Whether option `name` (``inplace``) is, or may be, switched on in a call or a constructor."""
 
     def switched_on(call: ast.AST | None) -> bool:
@@ -837,7 +966,7 @@ def _given(name: str, node: ast.AST, kwargs: Keywords, receiver: set[Obj]) -> bo
         flags = (a for a in call.args if isinstance(a, ast.Constant))
         return any(flag.value is True for flag in flags)
 
-    return name in kwargs or switched_on(node) or any(switched_on(o.site) for o in receiver)
+    return name in kwargs or any(switched_on(call) for call in calls)
 
 
 def _opens_to_write(node: ast.AST) -> bool:

@@ -12,7 +12,7 @@ import functools
 from collections import deque
 from dataclasses import dataclass, field, replace
 
-from florc.analysis.callgraph import Summaries, statements_in
+from florc.analysis.callgraph import Summaries, statements_in, statements_of
 from florc.analysis.cfg import ControlFlowGraph, case_of, handler_of
 from florc.analysis.clocks import Clocks
 from florc.analysis.heap import SEQUENCES, Heap, owner_of
@@ -56,6 +56,7 @@ class CheckpointSet:
     shared: tuple[str, ...] = ()  # paths of what isn't saved and may hold what members hold
     guarded: tuple[Guarded, ...] = ()
     live: frozenset[str] = frozenset()  # at the head, if inner loops run
+    rereads: bool = False  # files may be read from the head on, in callers' later statements too
 
 
 def changed_objects(summaries: Summaries, accesses: list[Access]) -> dict[Obj, _Change]:
@@ -65,21 +66,32 @@ def changed_objects(summaries: Summaries, accesses: list[Access]) -> dict[Obj, _
     updates = {
         (a.statement, f"{a.reason}() mutates it") for a in accesses if a.kind == "read_grads"
     }
+    breadths: dict[Obj, int] = {}
+    deep: dict[tuple[Obj, str], _Change] = {}
     for access in accesses:
         if access.obj is None or access.kind not in ("mutate", "advance"):
             continue
         # The best witness is sure, updates parameters, and reaches not much else.
-        breadth = len(heap.reach({access.obj})) if access.deep else 1
+        breadth = 1
+        if access.deep:
+            if access.obj not in breadths:
+                breadths[access.obj] = len(heap.reach({access.obj}))
+            breadth = breadths[access.obj]
         update = (access.statement, access.reason) in updates
         rank = (access.certainty != "exact", not update, -breadth if update else breadth)
         if access.kind == "advance":
             changes.setdefault(access.obj, _Change()).advanced = access
             changes[access.obj].note(access, "", rank)
         elif access.deep:
-            for obj in _within(summaries, access.obj, access.package):
-                changes.setdefault(obj, _Change()).note(access, "", rank)
+            deep.setdefault((access.obj, access.package), _Change()).note(access, "", rank)
         else:
             changes.setdefault(access.obj, _Change()).note(access, access.attribute, rank)
+    for (obj, package), change in deep.items():
+        assert change.whole is not None
+        for inner in _within(summaries, obj, package):
+            found = changes.setdefault(inner, _Change())
+            found.note(change.whole, "", change.rank)
+            found.certain |= change.certain
     return changes
 
 
@@ -286,12 +298,16 @@ def checkpoint_set(
             why = f"{dynamic[0].name}() at line {dynamic[0].line} may rebind it"
             members.setdefault(name, Member(name, "rebound", "assumed", why, dynamic[0].line))
     unnamed = _unnamed(summaries, site, changes, accesses, pairs)
-    _add_sharing(summaries, site, pairs, members)
+    later = summaries.of_statements(_from_here(summaries, site))
+    rereads = any(access.kind == "read_file" for access in later)
+    _add_sharing(summaries, site, pairs, members, later)
     _mark_derived(summaries, site, rebound_lines, members)
     kept = _marked_volatile(_without_prefixes(members), site, pairs, times, summaries)
     excluded = _excluded(program, summaries, site, live, kept, changes, rebound_lines, guarded)
     shared = _shared(summaries, pairs, kept)
-    return CheckpointSet(kept, excluded, iterators, dynamic, unnamed, shared, guarded, live)
+    return CheckpointSet(
+        kept, excluded, iterators, dynamic, unnamed, shared, guarded, live, rereads
+    )
 
 
 def _marked_volatile(
@@ -321,12 +337,6 @@ def _marked_volatile(
         volatile = volatile or times.in_reach(summaries.points_to.heap.reach(objs))
         marked.append(replace(member, volatile=volatile))
     return tuple(marked)
-
-
-def rereads_files(summaries: Summaries, site: LoopSite) -> bool:
-    """Whether files may be read from a loop's head on, its callers' later statements included."""
-    accesses = summaries.of_statements(_from_here(summaries, site))
-    return any(access.kind == "read_file" for access in accesses)
 
 
 def _guarded(
@@ -509,7 +519,9 @@ def _mark_derived(
     heap, scope = summaries.points_to.heap, site.function.scope
     bindings: dict[str, list[ast.stmt]] = {}
     sources: dict[str, ast.expr] = {}
-    for statement in _body(site.function):
+    own = statements_of(site.function)
+    loops = [s for s in own if isinstance(s, (ast.For, ast.While)) and s is not site.node]
+    for statement in own:
         for name, value in _bound_by(statement):
             bindings.setdefault(name, []).append(statement)
             if value is not None:
@@ -522,10 +534,9 @@ def _mark_derived(
         if root is None or root not in members or root in rebound or len(bindings[path]) != 1:
             continue
         (made,) = bindings[path]
-        loops = [s for s in _body(site.function) if isinstance(s, (ast.For, ast.While))]
-        loops = [s for s in loops if s is not site.node and made in statements_in(s)]
+        around = [inner for s in loops if made in (inner := statements_in(s))]
         stable = all(
-            b.lineno < made.lineno and not any(b in statements_in(s) for s in loops)
+            b.lineno < made.lineno and not any(b in inner for inner in around)
             for b in bindings.get(root, ())
         )
         objs = {o for o in heap.variable(scope, path) if o.kind in ("alloc", "part")}
@@ -533,12 +544,6 @@ def _mark_derived(
         inside = {owner_of(o) for o in heap.held(holders)}
         if bindings.get(root) and stable and {owner_of(o) for o in objs} <= inside:
             members[path] = replace(member, alias=members[root].alias or root)
-
-
-def _body(function: Function) -> list[ast.stmt]:
-    if isinstance(function.node, ast.Lambda):
-        return []
-    return [s for top in function.node.body for s in statements_in(top)]
 
 
 def _bound_by(statement: ast.stmt) -> list[tuple[str, ast.expr | None]]:
@@ -593,8 +598,8 @@ def _unnamed(
     roots = {obj for _, obj in pairs}
     hidden = heap.reach(roots) - heap.held(roots)
     for obj in sorted(hidden & changes.keys(), key=repr):
-        if obj.kind == "alloc" and not _harmless(summaries, obj) and obj.where is not None:
-            if site.function is not obj.where:
+        if obj.kind == "alloc" and not _harmless(summaries, obj):
+            if site.function is not obj.where and (obj.where or heap.sites_of(obj)):
                 return f"{obj} is changed, which only a function leads to"
     stored = {o for objs in heap.contents.values() for o in objs}
     for access in accesses:
@@ -615,13 +620,14 @@ def _add_sharing(
     site: LoopSite,
     pairs: list[tuple[str, Obj]],
     members: dict[str, Member],
+    accesses: list[Access],
 ) -> None:
-    """Add names that may share an object with a member, if that object is changed later on.
+    """Add names that may share an object with a member, if `accesses`, of later, change it.
 
     A restored member could hold a copy of it otherwise.
     """
     heap = summaries.points_to.heap
-    later = changed_objects(summaries, summaries.of_statements(_from_here(summaries, site)))
+    later = changed_objects(summaries, accesses)
     holders: dict[str, set[Obj]] = {}
     for path, obj in pairs:
         holders.setdefault(path, set()).add(obj)
@@ -678,15 +684,12 @@ def _from_here(summaries: Summaries, site: LoopSite) -> list[ast.stmt]:
             continue
         seen.add(place)
         function, at = place
-        if not isinstance(function.node, ast.Lambda):
-            own = [s for top in function.node.body for s in statements_in(top)]
-            around = [
-                s.lineno
-                for s in own
-                if isinstance(s, (ast.For, ast.While)) and at in statements_in(s)
-            ]
-            start = min([at.lineno, *around])
-            found.update(dict.fromkeys(s for s in own if s.lineno >= start))
+        own = statements_of(function)
+        around = [
+            s.lineno for s in own if isinstance(s, (ast.For, ast.While)) and at in statements_in(s)
+        ]
+        start = min([at.lineno, *around])
+        found.update(dict.fromkeys(s for s in own if s.lineno >= start))
         stack += summaries.callers.get(function, [])
     return list(found)
 

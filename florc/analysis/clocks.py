@@ -16,6 +16,7 @@ from florc.analysis.heap import owner_of
 from florc.analysis.objects import Function, Obj
 from florc.analysis.program import Program
 from florc.frontend.scopes import Scope
+from florc.frontend.statements import shown
 
 
 @dataclass
@@ -89,7 +90,7 @@ class _Taint:
                 return False
             return self.mentions(node.value, scope, sources)
         if isinstance(node, ast.Call):
-            if sources and _shown(node.func) in sources:
+            if sources and shown(node.func) in sources:
                 return True
             called = self.callees.get(node, [])
             if called:
@@ -202,12 +203,6 @@ def _own(statement: ast.stmt) -> Iterator[ast.expr]:
         if isinstance(node, ast.expr):
             yield node
         stack += ast.iter_child_nodes(node)
-
-
-def _shown(func: ast.expr) -> str:
-    """As calls.py shows a callee in its reports."""
-    shown = ast.unparse(func)
-    return shown if len(shown) <= 40 else "…" + shown[-39:]
 
 
 def _statements(function: Function) -> Iterator[tuple[ast.stmt, Scope]]:

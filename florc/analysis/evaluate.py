@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import dataclass, field
 
-from florc.analysis.heap import SEQUENCES, Heap, owner_of, unknown
+from florc.analysis.heap import FINE, LAZY, SEQUENCES, Heap, owner_of, unknown
 from florc.analysis.objects import Access, CallEdge, Function, LibraryCall, Obj
 from florc.analysis.program import Program
 from florc.effects.model import Effects
 from florc.frontend.scopes import Scope
-
-LAZY = {
-    "builtins.enumerate",
-    "builtins.zip",
-    "builtins.map",
-    "builtins.filter",
-    "builtins.reversed",
-    "builtins.iterator",
-}
-
 
 _CONTAINER_OPERATORS = (ast.Add, ast.Mult, ast.Sub, ast.BitOr, ast.BitAnd, ast.BitXor)
 
@@ -40,13 +31,26 @@ _COMPARISONS: dict[type[ast.AST], str] = {
 }  # fmt: skip
 
 
+@dataclass
+class Waiting:
+    """A call that is being evaluated, and what is done once for all of its callees."""
+
+    node: ast.AST | None
+    given: set[Obj] = field(default_factory=set)  # to unknown callees
+    made: set[Obj] = field(default_factory=set)  # by them
+    named: dict[str, set[Obj]] = field(default_factory=dict)  # undescribed methods of these
+    called: set[Obj] = field(default_factory=set)  # library containers
+    vague: bool = False  # it may be a call of nearly anything
+    passed: set[Obj] = field(default_factory=set)  # to what those hold
+
+
 class State:
     """What the evaluator's parts share: heap, place, and the records of the last pass."""
 
-    def __init__(self, program: Program, effects: Effects) -> None:
+    def __init__(self, program: Program, effects: Effects, grain: int = FINE) -> None:
         self.program = program
         self.effects = effects
-        self.heap = Heap(program, effects)
+        self.heap = Heap(program, effects, grain)
         self.active: dict[Function, None] = {}
         self.function: Function = program.bodies[program.project.script.name]
         self.scope: Scope = self.function.scope
@@ -61,13 +65,18 @@ class State:
         self.bottom: dict[ast.stmt, dict[ast.Call, bool]] = {}
         # What each unknown call of the statement was given already, and what that reaches.
         self.handed: dict[ast.AST, tuple[set[Obj], set[Obj]]] = {}
-        # A call that is being evaluated, and what its unknown callees are given.
-        self.waiting: tuple[ast.AST | None, set[Obj]] = (None, set())
+        # Methods that unknown calls may run: on what, and with what.
+        self.run_with: dict[Function, tuple[set[Obj], set[Obj]]] = {}
+        self.called_back: set[tuple[tuple[str, ...], Obj]] = set()  # by iterating
+        self.calling: dict[Obj, set[Obj]] = {}  # partials that are being called, with what
+        self.waiting = Waiting(None)
+        self.drawn_from: set[Obj] = set()  # what the statement has begun to iterate over
         self._texts: dict[ast.expr, str] = {}
         self.unresolved: set[ast.Call] = set()  # calls whose callee never gets a value
         # What iterating gave so far, and what the present iteration has visited.
         self.iterated: dict[tuple[Obj, ast.AST], set[Obj]] = {}
         self.iterating: set[Obj] = set()
+        self.iterables: set[Obj] = set()  # of those, what calls others to give its items
 
     # -- records --------------------------------------------------------------------------------
     def record(self, kind: str, obj: Obj | None = None, **details: object) -> None:
@@ -226,16 +235,30 @@ class Expressions(State):
         found: set[Obj] = set()
         for obj in list(objs):
             found |= self._attribute_of(obj, name, node)
+        if self.heap.grain != FINE:
+            found = {self._some_method(obj) for obj in found}
         if name == "grad":
             owners: list[Obj | None] = [owner_of(obj) for obj in objs]
             for owner in owners or [None]:
                 self.record("read_grads", owner, reason=".grad is read")
         return found
 
+    def _some_method(self, obj: Obj) -> Obj:
+        """A method that nothing is known of: of those of one receiver any will do."""
+        if obj.kind != "libbound" or obj.receiver is None:
+            return obj
+        types = obj.receiver.cls.libraries() if obj.receiver.cls else [obj.receiver.type]
+        if any(self.effects.method(t, obj.name) is not None for t in types):
+            return obj
+        return self.heap.library_bound(obj.receiver, "*")
+
     def _attribute_of(self, obj: Obj, name: str, node: ast.AST) -> set[Obj]:
         heap = self.heap
         if obj.kind == "library":
-            return {heap.library(f"{obj.name}.{name}")}
+            full = f"{obj.name}.{name}"
+            if heap.grain != FINE and not self.effects.describes(full):
+                full = f"{obj.name}.*"  # of values, whose attributes have no end
+            return {heap.library(full)}
         if obj.kind == "module" and obj.module is not None:
             scope = self.program.module_scope(obj.module)
             if name in scope.names:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from florc.analysis.calls import Calls
 from florc.analysis.evaluate import OPERATORS
-from florc.analysis.heap import SEQUENCES, Heap, TooMuchError
+from florc.analysis.heap import COARSE, FINE, SEQUENCES, Heap, TooMuchError
 from florc.analysis.objects import Access, CallEdge, Function, LibraryCall, Obj
 from florc.analysis.program import Program, resolve_relative
 from florc.effects.model import Effects
@@ -16,8 +16,11 @@ from florc.frontend.scopes import Scope
 
 MAX_STEPS = 200
 """Executions of a statement, on average, before the analysis gives up."""
-MAX_WORK = 1_000_000
-"""Objects that searches of the heap look at before the analysis gives up."""
+MAX_WORK = {FINE: 1_000_000, COARSE: 4_000_000}
+"""Objects that are looked at (sixteen of those that sets are made of count as one) before the
+analysis gives up, by the grain of the heap."""
+GRAINS = (FINE, COARSE)
+"""What is tried, in order."""
 _COMPOUND = (
     *(ast.For, ast.AsyncFor, ast.While, ast.If, ast.With, ast.AsyncWith, ast.Try, ast.Match),
     *(ast.ClassDef, *((ast.TryStar,) if hasattr(ast, "TryStar") else ())),
@@ -39,8 +42,8 @@ class PointsTo:
 class Executor(Calls):
     """Executes statements; the result is monotone, so repetition reaches a fixed point."""
 
-    def __init__(self, program: Program, effects: Effects) -> None:
-        super().__init__(program, effects)
+    def __init__(self, program: Program, effects: Effects, grain: int = FINE) -> None:
+        super().__init__(program, effects, grain)
         self.owner: dict[ast.stmt, Function] = {}  # of the statements executed so far
         self.steps = 0
         self._lambdas: dict[Function, ast.stmt] = {}
@@ -98,6 +101,7 @@ class Executor(Calls):
         self.heap.begin(statement)
         self.bottom.pop(statement, None)
         self.handed.clear()
+        self.drawn_from.clear()
         handler = self._statements.get(type(statement))
         if handler is not None:
             handler(statement)
@@ -490,12 +494,19 @@ def points_to(program: Program, effects: Effects) -> PointsTo:
     then a coarse one, in which unknown calls call nothing, and good only for finding loops; for
     a program of several modules it is empty.
     """
-    executor, complete = _solve(program, effects, coarse=False)
+    for grain in GRAINS:
+        executor, complete = _solve(program, effects, grain, coarse=False)
+        if complete:
+            break
     if not complete and len(program.project.modules) > 1:
         return PointsTo(executor.heap, (), (), (), False, ())
     if not complete:
-        executor, _ = _solve(program, effects, coarse=True)
-    executor.recording, executor.steps, executor.heap.most = True, 0, 2 * MAX_WORK
+        executor, _ = _solve(program, effects, COARSE, coarse=True)
+    executor.recording, executor.steps, executor.heap.most = (
+        True,
+        0,
+        2 * MAX_WORK[executor.heap.grain],
+    )
     try:
         for function in list(executor.active):
             executor.run(function)
@@ -512,10 +523,12 @@ def points_to(program: Program, effects: Effects) -> PointsTo:
     )
 
 
-def _solve(program: Program, effects: Effects, *, coarse: bool) -> tuple[Executor, bool]:
+def _solve(
+    program: Program, effects: Effects, grain: int, *, coarse: bool
+) -> tuple[Executor, bool]:
     """An executor whose heap has settled, or False if that takes too long."""
-    executor = Executor(program, effects)
-    executor.coarse, executor.heap.most = coarse, MAX_WORK
+    executor = Executor(program, effects, grain)
+    executor.coarse, executor.heap.most = coarse, MAX_WORK[grain]
     start = program.bodies[program.project.script.name]
     executor.active[start] = None
     try:

@@ -27,6 +27,7 @@ class GradientLiveness:
         self.graphs: dict[Function, ControlFlowGraph] = {}
         self.pending: set[Function] = set()
         self.models: dict[tuple[Obj, bool], frozenset[str]] = {}
+        self.reading: dict[Function, bool] = {}
         self.cells = self._all_cells()
 
     def _models(self, obj: Obj, *, holder: bool = False) -> frozenset[str]:
@@ -109,9 +110,14 @@ class GradientLiveness:
     def live_at_entry(self, function: Function) -> frozenset[str]:
         """Cells whose gradients a call may read before clearing them."""
         if isinstance(function.node, ast.Lambda) or function in self.pending:
-            touches = self.summaries.of_function(function)
-            return self.cells if any(a.kind == "read_grads" for a in touches) else frozenset()
+            return self.cells if self._reads_at_all(function) else frozenset()
         return self.solve(function)[self.graphs[function].entry]
+
+    def _reads_at_all(self, function: Function) -> bool:
+        if function not in self.reading:
+            effects = self.summaries.of_function(function)
+            self.reading[function] = any(a.kind == "read_grads" for a in effects)
+        return self.reading[function]
 
     def killed_by(self, function: Function) -> frozenset[str]:
         """Cells that every way through a call clears: probes with all cells live at the end."""

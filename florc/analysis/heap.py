@@ -3,6 +3,12 @@
 Field-sensitive, flow- and context-insensitive (Andersen 1994), one abstract object per allocation
 site.  An object of a library type is one lump: its parts (a layer's weight, an optimizer's
 groups) are the object itself, what it was given is its contents.
+
+Where that drowns (thousands of objects that all lead to each other), the heap is solved anew with a
+coarse `grain`: sites outside the script share an object by type and module, and a set that grows
+beyond SATURATED library objects holds "anything" instead, one lump of all that such sets held (as
+type flows are saturated by Wimmer et al., PLDI 2024).  Objects of the project's classes, functions
+and iterators are told apart even then.
 """
 
 from __future__ import annotations
@@ -31,6 +37,15 @@ SEQUENCES = {
     "collections.Counter",
 }
 """Containers: what they hold isn't a part of them."""
+LAZY = {
+    "builtins.enumerate",
+    "builtins.zip",
+    "builtins.map",
+    "builtins.filter",
+    "builtins.reversed",
+    "builtins.iterator",
+}
+"""Iterators: what they have still to give is their state."""
 BY_NAME = frozenset({"function", "class", "module", "library", "bound"})
 """Kinds of objects that a checkpoint saves by their name."""
 
@@ -62,6 +77,14 @@ class _Twins(dict[Obj, Obj]):
         return made
 
 
+MAX_DEPTH = 8
+"""Parts of a library's qualified name that are told apart."""
+FINE, COARSE = 0, 1
+"""Grains of the heap."""
+SATURATED = 24
+"""Library objects that a set of a coarse heap tells apart."""
+
+
 class TooMuchError(Exception):
     """The work of one analysis has passed its bound."""
 
@@ -73,9 +96,15 @@ class Heap:
     executed again (`stale`).
     """
 
-    def __init__(self, program: Program, effects: Effects) -> None:
+    def __init__(self, program: Program, effects: Effects, grain: int = FINE) -> None:
         self.program = program
         self.effects = effects
+        self.grain = grain
+        self.sites: dict[Obj, set[ast.AST]] = {}  # of merged objects
+        self.anything = Obj("alloc", "anything")
+        self.absorbed: set[Obj] = {self.anything}  # what it stands for
+        self.code: set[Obj] = set()  # functions and methods among it
+        self.apart: set[Obj] = set()  # what these hold that is told apart
         self.variables: dict[tuple[Scope, str], set[Obj]] = {}
         self.fields: dict[Obj, dict[str, set[Obj]]] = {}
         self.contents: dict[Obj, set[Obj]] = {}
@@ -97,11 +126,70 @@ class Heap:
         self._free: dict[Function, tuple[tuple[Scope, str], ...]] = {}
 
     # -- adding ---------------------------------------------------------------------------------
-    def _grow(self, key: Key, target: set[Obj], objs: set[Obj] | frozenset[Obj]) -> None:
+    def _grow(self, key: Key, target: set[Obj], objs: AbstractSet[Obj]) -> None:
         before = len(target)
+        self.work += len(objs) >> 4
+        if self.grain != FINE and self._saturate(key, target, objs):
+            return
         target |= objs
         if len(target) != before:
             self._changed(key)
+
+    def _saturate(self, key: Key, target: set[Obj], objs: AbstractSet[Obj]) -> bool:
+        """Add `objs` to a set that holds anything, or that would be too large; False: it isn't."""
+        if key in self.absorbed:
+            self._absorb(objs - self.apart - self.absorbed)
+            return True
+        full = self.anything in target
+        new = objs - target
+        if not full and self.anything not in objs:
+            if len(target) + len(new) <= SATURATED:
+                return False
+            if sum(map(self._absorbable, target | new)) <= SATURATED:
+                return False
+        if full:
+            new -= self.absorbed
+        else:
+            new |= target
+            target.clear()
+            target.add(self.anything)
+        rest = {o for o in new if not self._absorbable(o)}
+        self._absorb(new - self.absorbed)
+        target |= rest
+        if rest or not full:
+            self._changed(key)
+        return True
+
+    def _absorbable(self, obj: Obj) -> bool:
+        """Whether "anything" may stand for an object: it has no behaviour of the project's."""
+        if obj.kind != "alloc":
+            return obj.kind in ("library", "libbound", "part", "function", "bound")
+        if obj.cls is not None or obj.function is not None:
+            return False
+        declared = self.effects.type(obj.type)
+        return not (declared.iterable_calls or declared.iteration_draws)
+
+    def _absorb(self, objs: AbstractSet[Obj]) -> None:
+        """Let "anything" stand for objects and for what they hold."""
+        stack = list(objs)
+        while stack:
+            obj = stack.pop()
+            if obj in self.absorbed or obj in self.apart:
+                continue
+            if not self._absorbable(obj):
+                self.apart.add(obj)
+                self._changed(self.anything)
+                continue
+            self.absorbed.add(obj)
+            if obj.kind in ("function", "bound"):
+                self.code.add(obj)
+            self._changed(obj)
+            self._changed(self.anything)
+            stack += self.contents.get(obj, ())
+            for held in self.fields.get(obj, {}).values():
+                stack += held
+            if obj.receiver is not None:
+                stack.append(obj.receiver)
 
     def _changed(self, key: Key) -> None:
         self._grown.add(key)
@@ -117,7 +205,7 @@ class Heap:
     def add_field(self, obj: Obj, name: str, objs: set[Obj]) -> None:
         """The attribute (or constant subscript "[…]") may hold these."""
         obj = owner_of(obj)
-        if name.startswith("[") and name not in obj.indices:
+        if name.startswith("[") and name not in obj.indices and obj not in self.absorbed:
             obj.indices.add(name)
             self._changed(obj)
         self._grow(obj, self.fields.setdefault(obj, {}).setdefault(name, set()), objs)
@@ -163,17 +251,26 @@ class Heap:
     def field(self, obj: Obj, name: str) -> set[Obj]:
         """What an attribute may hold."""
         self.read.add(obj)
+        if obj in self.absorbed:
+            return self._anything()
         return self.fields.get(obj, {}).get(name, set())
 
     def fields_of(self, obj: Obj) -> dict[str, set[Obj]]:
         """All attributes and constant subscripts."""
         self.read.add(obj)
-        return self.fields.get(obj, {})
+        return {} if obj in self.absorbed else self.fields.get(obj, {})
 
     def contents_of(self, obj: Obj) -> set[Obj]:
         """What a container (or lump) holds somewhere."""
         self.read.add(obj)
+        if obj in self.absorbed:
+            return self._anything()
         return self.contents.get(obj, set())
+
+    def _anything(self) -> set[Obj]:
+        """What anything may be or hold."""
+        self.read.add(self.anything)
+        return {self.anything, *self.apart}
 
     def returned(self, function: Function) -> set[Obj]:
         """What calling a function may give."""
@@ -188,6 +285,8 @@ class Heap:
     def elements(self, obj: Obj) -> set[Obj]:
         """What subscripting or iterating may give; a lump gives itself too (its parts)."""
         self.read.add(obj)
+        if obj in self.absorbed:
+            return self._anything()
         if obj.kind == "part":
             declared = self.effects.type(obj.type).elements
             if declared:  # a mapping of tensors holds tensors, not what the lump holds
@@ -223,9 +322,13 @@ class Heap:
         tag: str = "",
     ) -> Obj:
         """The object that `site` makes."""
+        shown = cls.scope.path if cls else function.path if function else type_name
+        if function is None and not tag.startswith("*"):  # arguments are told apart by callee
+            group = self._group(type_name, cls, where, tag)
+            if group is not None:
+                return self._merged(group, site, shown or "object", type_name, cls)
 
         def make() -> Obj:
-            shown = cls.scope.path if cls else function.path if function else type_name
             label = f"{shown or 'object'}@{getattr(site, 'lineno', 0)}"
             return Obj("alloc", label, type_name, cls, function, site=site, where=where)
 
@@ -233,6 +336,44 @@ class Heap:
         if self.repeating:
             self.many.add(made)
         return made
+
+    def _group(
+        self, type_name: str, cls: Class | None, where: Function | None, tag: str
+    ) -> tuple[object, ...] | None:
+        """Sites that share one object under this grain; None: the site has its own."""
+        if self.grain == FINE:
+            return None
+        if cls is not None and cls.method("__next__") is not None:
+            return None
+        module = where.module if where is not None else None
+        if module is self.program.project.script and (cls is not None or tag != "operator"):
+            return None
+        return (module,)
+
+    def _merged(
+        self,
+        group: tuple[object, ...],
+        site: ast.AST,
+        shown: str,
+        type_name: str,
+        cls: Class | None,
+    ) -> Obj:
+        """The one object of many sites."""
+        made = self._intern(
+            ("merged", type_name, cls, *group),
+            lambda: Obj("alloc", f"{shown}@merged", type_name, cls),
+        )
+        self.sites.setdefault(made, set()).add(site)
+        self.many.add(made)
+        return made
+
+    def sites_of(self, obj: Obj) -> set[ast.AST]:
+        """The sites that make an object."""
+        return {obj.site} if obj.site is not None else self.sites.get(obj, set())
+
+    def makes(self, site: ast.AST, obj: Obj) -> bool:
+        """Whether an object may be what `site` makes."""
+        return obj.site is site or site in self.sites.get(obj, ())
 
     @contextmanager
     def often(self) -> Iterator[None]:
@@ -261,11 +402,16 @@ class Heap:
 
     def library(self, name: str) -> Obj:
         """A library module, function or class by its qualified name."""
+        parts = name.split(".", MAX_DEPTH)
+        if parts[-1] == "*" or len(parts) > MAX_DEPTH:  # a value's attributes have no end
+            name = ".".join([*parts[: MAX_DEPTH - 1], "*"])
         name = self.effects.canonical(name)
         return self._intern(("library", name), lambda: Obj("library", name, name=name))
 
     def _twin(self, site: ast.AST, obj: Obj, where: Function | None) -> Obj:
         """The object that stands for `site`'s copies of `obj`."""
+        if obj in self.absorbed:
+            return self.anything
         if obj.kind == "part":
             return self.part(self._twin(site, owner_of(obj), where), obj.type)
         if obj.kind == "part" and obj.type:
@@ -273,6 +419,12 @@ class Heap:
         if obj.kind != "alloc" or (obj.function is not None and obj.function.generator):
             return obj
         original = self._originals.get(obj, obj)  # a copy of a copy is like a copy: finitely many
+
+        if self.grain != FINE:
+            module = where.module if where is not None else None
+            copied = site if module is self.program.project.script else "copy"
+            shown = f"copy of {obj.cls.scope.path if obj.cls else obj.type or 'object'}"
+            return self._merged((copied,), site, shown, obj.type, obj.cls)
 
         def make() -> Obj:
             label = f"copy of {original.label}"
@@ -315,9 +467,14 @@ class Heap:
     def part(self, owner: Obj, type_name: str = "") -> Obj:
         """A part of a lump (a layer's weight, an optimizer's groups): its mutation is `owner`'s."""
         owner = owner_of(owner)
+        if owner in self.absorbed:
+            return self.anything
         if not type_name:
             names = owner.cls.libraries() if owner.cls is not None else [owner.type]
-            type_name = next((p for n in names if n and (p := self.effects.type(n).parts)), "")
+            declared = [self.effects.type(n) for n in names if n]
+            type_name = next((d.parts for d in declared if d.parts), "")
+            if not type_name and owner.type and any(d.sink for d in declared):
+                type_name = owner.type  # of the outside world too
         return self._intern(
             ("part", owner, type_name),
             lambda: Obj("part", f"part of {owner.label}", type_name, receiver=owner),
@@ -326,6 +483,8 @@ class Heap:
     def parts(self, owner: Obj, type_name: str = "") -> set[Obj]:
         """Some part of a lump, those that constant keys lead to among them."""
         made, lump = self.part(owner, type_name), owner_of(owner)
+        if lump in self.absorbed:
+            return self._anything()
         self.read.add(lump)
         return {made}.union(*(self.field(lump, key) for key in lump.indices))
 
@@ -335,6 +494,8 @@ class Heap:
         Entries of entries aren't: a loop could nest them without end.
         """
         if owner.kind != "alloc" or owner.name or not self.effects.type(owner.type).entries:
+            return None
+        if self.grain != FINE:
             return None
 
         def make() -> Obj:
@@ -358,6 +519,8 @@ class Heap:
 
     def library_bound(self, receiver: Obj, name: str) -> Obj:
         """A method that isn't the project's, bound to a receiver."""
+        if receiver in self.absorbed and name == "*":
+            return self.anything
         return self._intern(
             ("libbound", receiver, name),
             lambda: Obj("libbound", f"{receiver}.{name}", receiver=receiver, name=name),
@@ -388,6 +551,13 @@ class Heap:
     def _groups(self, obj: Obj) -> Iterator[set[Obj]]:
         """Sets of objects that `obj` refers to directly."""
         self.read.add(obj)
+        if obj is self.anything:
+            yield self.absorbed if self.settled else self.code  # until then that is all it's for
+            yield self.apart
+        elif obj in self.absorbed:
+            yield {self.anything}
+            if not self.settled:  # what it holds is in there
+                return
         contents = self.contents.get(obj)
         if contents:
             yield contents
@@ -435,6 +605,8 @@ class Heap:
         """`objs`, `seen`, and what `objs` lead to; objects of `closed` kinds aren't entered."""
         found = set(objs | seen)
         stack = list(objs - seen)
+        coarse = self.grain != FINE and not self.settled
+        entered: set[Obj] = found & {self.anything}
         while stack:
             self.work += 1
             if self.work > self.most:
@@ -444,7 +616,13 @@ class Heap:
                 continue
             for group in self._groups(obj):
                 new = group - found
-                if new:
-                    found |= new
-                    stack += new
+                if not new:
+                    continue
+                found |= new
+                if coarse and not new.isdisjoint(self.absorbed):
+                    new -= self.absorbed  # one stands for all of them
+                    if self.anything not in entered:
+                        entered = {self.anything}
+                        new.add(self.anything)
+                stack += new
         return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from florc.analysis.captures import Captures
 from florc.analysis.cfg import ControlFlowGraph, Node
+from florc.analysis.objects import DYNAMIC
 from florc.analysis.occurrences import Occurrence, evaluated, occurrences
 from florc.frontend.scopes import Scope
 
@@ -81,10 +82,6 @@ def solve_backward(
                     queued.add(predecessor)
                     work.append(predecessor)
     return before
-
-
-DYNAMIC = {"locals", "vars", "eval", "exec", "globals"}
-"""Functions that may read any name of the frame."""
 
 
 def _of_object(call: ast.Call) -> bool:

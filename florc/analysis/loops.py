@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from florc.analysis.callgraph import Summaries, statements_in
+from florc.analysis.callgraph import Summaries, statements_in, statements_of
 from florc.analysis.cfg import Loop
 from florc.analysis.objects import Access, Function
 from florc.frontend.statements import digest, loop_header
@@ -70,9 +70,7 @@ def find_loops(summaries: Summaries, log_statements: frozenset[ast.stmt]) -> lis
     objects or rebind names that outlive an iteration are taken, with the loops in them.
     """
     functions = summaries.points_to.functions
-    logging = {
-        f for f in functions if log_statements & {s for n in [f.node] for s in _statements_of(n)}
-    }
+    logging = {f for f in functions if not log_statements.isdisjoint(statements_of(f))}
     candidates: list[LoopSite] = []
     for function in sorted(functions, key=lambda f: (f.module.rel, getattr(f.node, "lineno", 0))):
         for node in own_loops(function):
@@ -96,12 +94,6 @@ def find_loops(summaries: Summaries, log_statements: frozenset[ast.stmt]) -> lis
     for site in kept:
         site.nests = nests_of(site.function, site.node, kept, summaries)
     return kept
-
-
-def _statements_of(node: ast.AST) -> list[ast.stmt]:
-    if isinstance(node, ast.Lambda):
-        return []
-    return [s for top in node.body for s in statements_in(top)]  # type: ignore[attr-defined]
 
 
 def _fall_back(candidates: list[LoopSite], summaries: Summaries) -> None:

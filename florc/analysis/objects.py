@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from florc.frontend.project import Module
 from florc.frontend.scopes import FunctionNode, Scope
 
+DYNAMIC = frozenset({"locals", "vars", "eval", "exec", "globals"})
+"""Builtins that may read, and some of them bind, any name of the frame."""
+
 
 @dataclass(eq=False)
 class Function:

@@ -57,16 +57,18 @@ def recompute(
 ) -> tuple[tuple[Member, ...], tuple[Recomputed, ...]]:
     """(members to be saved, what is recomputed from them, in the order to do it)."""
     named = {m.path: m for m in result.members}
+    binds = _bindings(program, site, cfg)
     found = {
         name: candidate
         for name, member in named.items()
         if member.how == "rebound" and member.certainty == "exact" and not member.volatile
-        if (candidate := _candidate(program, summaries, site, cfg, name)) is not None
+        if (candidate := _candidate(summaries, site, binds, name)) is not None
     }
+    bound = set().union(*binds.values())
     found = {
         name: c
         for name, c in found.items()
-        if all(o in named or o not in _bound_in(program, site, cfg) for o in c.operands)
+        if all(o in named or o not in bound for o in c.operands)
     }
     chosen = _cut(summaries, site, named, found)
     kept = tuple(m for m in result.members if m.path not in chosen)
@@ -87,11 +89,11 @@ def recompute(
 
 
 def _candidate(
-    program: Program, summaries: Summaries, site: LoopSite, cfg: ControlFlowGraph, name: str
+    summaries: Summaries, site: LoopSite, binds: dict[ast.stmt, set[str]], name: str
 ) -> _Candidate | None:
     """The one assignment in the loop's body that every iteration makes to `name`, if it's pure."""
     body = site.node.body
-    binding = [s for s in site.statements if name in _binds(program, site, cfg, s)]
+    binding = [s for s in site.statements if name in binds[s]]
     if len(binding) != 1 or binding[0] not in body:
         return None
     statement = binding[0]
@@ -113,7 +115,7 @@ def _candidate(
         return None
     after = [s for top in body[position + 1 :] for s in statements_in(top)]
     for later in after:
-        if _binds(program, site, cfg, later) & {*operands}:
+        if binds[later] & {*operands}:
             return None
     if summaries.run_by([statement]):
         return None  # a function of the project may read what the loop changes
@@ -140,24 +142,16 @@ def _candidate(
     return _Candidate(name, statement, operands, _EXPRESSION + _CALL * len(calls))
 
 
-def _binds(
-    program: Program, site: LoopSite, cfg: ControlFlowGraph, statement: ast.stmt
-) -> set[str]:
-    """Names of the frame that a statement itself may bind."""
-    found: set[str] = set()
+def _bindings(program: Program, site: LoopSite, cfg: ControlFlowGraph) -> dict[ast.stmt, set[str]]:
+    """Statement of the loop -> names of the frame that it itself may bind."""
+    found: dict[ast.stmt, set[str]] = {statement: set() for statement in site.statements}
     for node in cfg.nodes:
-        if node.statement is statement and node.role != "init":
-            found |= names_of(node, site.function.scope, program.scopes)[1]
-    for child in ast.iter_child_nodes(statement):
-        if not isinstance(child, ast.stmt):
-            found |= {n.target.id for n in ast.walk(child) if isinstance(n, ast.NamedExpr)}
-    return found
-
-
-def _bound_in(program: Program, site: LoopSite, cfg: ControlFlowGraph) -> set[str]:
-    found: set[str] = set()
-    for statement in site.statements:
-        found |= _binds(program, site, cfg, statement)
+        if node.statement in found and node.role != "init":
+            found[node.statement] |= names_of(node, site.function.scope, program.scopes)[1]
+    for statement, names in found.items():
+        for child in ast.iter_child_nodes(statement):
+            if not isinstance(child, ast.stmt):
+                names |= {n.target.id for n in ast.walk(child) if isinstance(n, ast.NamedExpr)}
     return found
 
 

@@ -6,23 +6,22 @@ import json
 from dataclasses import replace
 
 from florc.effects.model import Effect
+from florc.effects.validate import EFFECT_FLAGS, EFFECT_LISTS
 
-_LISTS = ("mutates", "keeps", "returns", "draws", "calls", "advances", "kills_grads")
 _TEXTS = ("type",)
-_FLAGS = ("trains", "reads_grads", "sink", "swallows", "clock", "reads_files")
 
 
 def render(effect: Effect) -> str:
     """An effect as a TOML table that says the same; no newline at the end."""
     lines = [f"[effects.{json.dumps(effect.name)}]"]
-    for name in _LISTS:
+    for name in EFFECT_LISTS:
         values = getattr(effect, name)
         if not values or (name == "returns" and values == ("new",)):
             continue
         single = name == "returns" and len(values) == 1
         lines.append(f"{name} = {json.dumps(values[0] if single else list(values))}")
     lines += [f'{name} = "{getattr(effect, name)}"' for name in _TEXTS if getattr(effect, name)]
-    lines += [f"{name} = true" for name in _FLAGS if getattr(effect, name)]
+    lines += [f"{name} = true" for name in EFFECT_FLAGS if getattr(effect, name)]
     if len(lines) == 1:
         lines.append('returns = "new"')
     return "\n".join(lines)

@@ -132,6 +132,7 @@ class Effects:
     _names: dict[str, str] = field(default_factory=dict, compare=False)
     _mro: dict[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
     _memo: dict[str, Effect | None] = field(default_factory=dict, compare=False)
+    _prefixes: set[str] = field(default_factory=set, compare=False)
     _merged: dict[str, LibraryType] = field(default_factory=dict, compare=False)
 
     def mro(self, name: str) -> tuple[str, ...]:
@@ -176,6 +177,14 @@ class Effects:
                         break
             self._memo[qualified] = found
         return self._memo[qualified]
+
+    def describes(self, qualified: str) -> bool:
+        """Whether there is an entry for a name, for something in it, or for what it stands for."""
+        if not self._prefixes:
+            for name in (*self.exact, *self.types, *self.aliases):
+                parts = name.split(".")
+                self._prefixes.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
+        return self.canonical(qualified) in self._prefixes or qualified in self._prefixes
 
     def method(self, type_name: str, method: str) -> Effect | None:
         """The effect of `method` on a receiver of `type_name` or of its bases.

@@ -152,7 +152,7 @@ def is_stale(
     if files is None or _fresh_data(root, script, module, files, directory) is None:
         return True
     folder = directory or build_dir(root)
-    stamp = _read_json(folder / "stamp.json")
+    stamp = read_json(folder / "stamp.json")
     if stamp is None or stamp.get("key") != _key(root, script, module, files):
         return True
     outputs = stamp.get("outputs", {})
@@ -178,7 +178,7 @@ def _fresh_data(
     if effects is None:
         return None
     folder = directory or build_dir(root)
-    data = _read_json(folder / "cache" / f"{_key(root, script, module, effects)}.json")
+    data = read_json(folder / "cache" / f"{_key(root, script, module, effects)}.json")
     if data is None or data.get("layout") != LAYOUT or data.get("florc") != fingerprint():
         return None
     try:
@@ -243,7 +243,8 @@ def _encoding(raw: bytes) -> str:
     return tokenize.detect_encoding(io.BytesIO(raw).readline)[0]
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None if there is none that can be read."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -287,7 +288,7 @@ def write(
     with _locked(folder):
         # The cache first: whoever finds it has a whole build, even if we die before the rest.
         replace_file(folder / "cache" / f"{key}.json", json.dumps(data).encode())
-        previous = _read_json(folder / "stamp.json") or {}
+        previous = read_json(folder / "stamp.json") or {}
         digests = {name: hashlib.sha256(raw).hexdigest() for name, raw in outputs.items()}
         stamp = {"key": key, "script": plan.script, "outputs": digests}
         known = {**previous.get("outputs", {}), **digests}

@@ -18,13 +18,13 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from florc.emit.build import (
     Build,
     file_hash,
     fingerprint,
     from_data,
+    read_json,
     replace_file,
     same_inputs,
     to_data,
@@ -62,7 +62,7 @@ def load(root: Path, script: Path, module: str | None, effects: Sequence[Path]) 
     try:
         entries = sorted(folder.glob("*.json")) if folder is not None else []
         for path in entries:
-            data = _read(path)
+            data = read_json(path)
             if data is not None and same_inputs(data, root):
                 build = from_data(data)
                 if build is not None:
@@ -88,14 +88,6 @@ def store(
         base = folder.parent
         replace_file(folder / f"{name}.json", raw)
         _evict(base)
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return data if isinstance(data, dict) else None
 
 
 def _entries(base: Path) -> Iterator[tuple[float, int, str]]:

@@ -16,6 +16,12 @@ def canonical(node: ast.AST) -> str:
         return ast.unparse(node)
 
 
+def shown(callee: ast.expr) -> str:
+    """Source text of what is called, for reports; the end of it if it is long."""
+    text = ast.unparse(callee)
+    return text if len(text) <= 40 else "…" + text[-39:]
+
+
 def digest(text: str) -> str:
     """Eight hexadecimal digits of a text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]

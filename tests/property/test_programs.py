@@ -17,6 +17,8 @@ import programs
 import pytest
 import shrinking
 
+from florc.analysis.heap import COARSE
+
 SHARDS, SHARD = 50, 104  # a few seeds of each shard give programs that fail by themselves
 FIRST_SEED = 100_000
 FAST_SEEDS, FAST_PARTS = 100, 4
@@ -85,6 +87,32 @@ def test_jumps_are_exact(part: int) -> None:
     """Every value logged behind the head is the plain program's."""
     found = tally(range(part, FAST_SEEDS, FAST_PARTS), every=4)
     assert found["programs"] > 20 and found["jumps"] > 3 * found["given up"]
+
+
+def coarse(monkeypatch: pytest.MonkeyPatch, saturated: int) -> None:
+    """Solve heaps as those of programs that are too large are."""
+    monkeypatch.setattr("florc.analysis.execute.GRAINS", (COARSE,))
+    monkeypatch.setattr("florc.analysis.heap.SATURATED", saturated)
+
+
+@pytest.mark.parametrize("saturated", [2, 6])
+def test_jumps_are_exact_with_a_coarse_heap(
+    saturated: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is told apart less is saved more, and never less."""
+    coarse(monkeypatch, saturated)
+    found = tally(range(200_000 + saturated, 200_010 + saturated), every=4)
+    assert found["programs"] > 5 and found["heads"] > 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_many_programs_with_a_coarse_heap(shard: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same over many programs."""
+    coarse(monkeypatch, 1 + shard % 6)
+    first = 300_000 + shard * SHARD
+    found = tally(range(first, first + SHARD // 5), every=2)
+    assert found["programs"] > 10 and found["jumps"] > 10
 
 
 @pytest.mark.slow

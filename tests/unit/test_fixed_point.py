@@ -8,6 +8,7 @@ from textwrap import dedent
 import pytest
 
 from florc.analysis.execute import Executor, _solve
+from florc.analysis.heap import COARSE, FINE
 from florc.analysis.program import build_program
 from florc.driver import compile_project
 from florc.effects.model import Effects, load_effects, read_effects
@@ -19,7 +20,7 @@ CASES = sorted((Path(__file__).parents[1] / "golden" / "cases").glob("*/input.py
 
 def settled(script: Path, root: Path) -> Executor:
     program = build_program(load_project(script, root=root))
-    executor, complete = _solve(program, load_effects(), coarse=False)
+    executor, complete = _solve(program, load_effects(), FINE, coarse=False)
     assert complete
     return executor
 
@@ -230,7 +231,7 @@ def test_an_instance_of_a_named_tuple_keeps_what_it_is_made_from(tmp_path: Path)
 
 
 def test_too_much_work_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("florc.analysis.execute.MAX_WORK", 3)
+    monkeypatch.setattr("florc.analysis.execute.MAX_WORK", {FINE: 3, COARSE: 3})
     script = tmp_path / "script.py"
     script.write_text(
         "import helper\nimport unheard_of\n"

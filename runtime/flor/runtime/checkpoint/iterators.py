@@ -94,6 +94,10 @@ class IteratorProxy:
         self._finished = False
         self._iterator = self._factory(*self._args, **self._kwargs)
 
+    def or_plain(self) -> Any:
+        """Itself, or what the factory made if that is no iterator after all."""
+        return self if hasattr(type(self._iterator), "__next__") else self._iterator
+
     # -- the iterator --------------------------------------------------------------------------
 
     def __iter__(self) -> IteratorProxy:

@@ -8,6 +8,7 @@ reads it can go back to the start.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import xxhash
 
-from .tree import LIMIT, SKIPPED
+from .tree import LIMIT, walk
 
 FILES = "flor.files"
 """Key of a snapshot's `meta`: the manifest."""
@@ -29,26 +30,11 @@ Stamp = tuple[int, int]
 def stamps(*folders: str | os.PathLike[str]) -> dict[str, Stamp] | None:
     """(mtime in ns, size) of all regular files below `folders`; None if there are too many."""
     found: dict[str, Stamp] = {}
-    pending = list(dict.fromkeys(os.path.realpath(folder) for folder in folders))
-    while pending:
-        try:
-            entries = list(os.scandir(pending.pop()))
-        except OSError:
-            continue
-        if any(entry.name == "pyvenv.cfg" for entry in entries):
-            continue
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name in SKIPPED:
-                continue
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
-                elif not entry.name.endswith((".py", ".pyc")):
-                    status = entry.stat(follow_symlinks=False)
-                    if stat.S_ISREG(status.st_mode):
-                        found[entry.path] = (status.st_mtime_ns, status.st_size)
-            except OSError:
-                continue
+    for entry in walk(*folders):
+        with contextlib.suppress(OSError):
+            status = entry.stat(follow_symlinks=False)
+            if stat.S_ISREG(status.st_mode):
+                found[entry.path] = (status.st_mtime_ns, status.st_size)
         if len(found) > LIMIT:
             return None
     return found

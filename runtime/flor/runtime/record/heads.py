@@ -57,7 +57,7 @@ def watched(iterable: Iterable[Any]) -> Iterator[Any]:
 
 def made_iterator(factory: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """An iterator that remembers how it was made; the plain object if that can't be."""
-    return IteratorProxy(factory, args, kwargs)
+    return IteratorProxy(factory, args, kwargs).or_plain()
 
 
 def anchor_paths(plan: LoopPlan) -> list[str]:

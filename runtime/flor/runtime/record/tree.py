@@ -6,8 +6,10 @@ see the folder as it was at the run's start: what came later is hidden from it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 LIMIT = 20_000
@@ -22,18 +24,33 @@ def listing(*folders: str | os.PathLike[str]) -> set[str] | None:
     None if there are too many.
     """
     found: set[str] = set()
-    for folder in dict.fromkeys(os.path.realpath(f) for f in folders):
-        for parent, names, files in os.walk(folder):
-            if "pyvenv.cfg" in files and parent != folder:
-                names.clear()
-                continue
-            names[:] = [n for n in names if not n.startswith(".") and n not in SKIPPED]
-            for name in [*names, *files]:
-                if not name.endswith((".py", ".pyc")) and not name.startswith("."):
-                    found.add(os.path.join(parent, name))
-            if len(found) > LIMIT:
-                return None
+    for entry in walk(*folders):
+        found.add(entry.path)
+        if len(found) > LIMIT:
+            return None
     return found
+
+
+def walk(*folders: str | os.PathLike[str]) -> Iterator[os.DirEntry[str]]:
+    """Entries of all folders below `folders`; code, hidden files and environments left out."""
+    roots = list(dict.fromkeys(os.path.realpath(folder) for folder in folders))
+    pending = list(roots)
+    while pending:
+        folder = pending.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            continue
+        if folder not in roots and any(entry.name == "pyvenv.cfg" for entry in entries):
+            continue
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name in SKIPPED:
+                continue
+            if not entry.name.endswith((".py", ".pyc")):
+                yield entry
+            with contextlib.suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
 
 
 def save(path: Path, root: Path, cwd: str) -> None:
