@@ -144,7 +144,8 @@ def compile_project(
 def _plan(analysis: Analysis) -> Plan:
     project, sites = analysis.project, list(analysis.sites)
     diagnostics: list[Diagnostic] = []
-    gradients = GradientLiveness(analysis.summaries) if analysis.sets else None
+    tops = frozenset(site.function for site in analysis.sites)
+    gradients = GradientLiveness(analysis.summaries, tops) if analysis.sets else None
     loops = tuple(_loop_plan(site, analysis, gradients, diagnostics) for site in sites)
     logs = log_statements(analysis.summaries, sites, analysis.times)
     for log in logs:

@@ -8,7 +8,6 @@ several live paths is named by each path that may lead to a different object at 
 from __future__ import annotations
 
 import ast
-import functools
 from collections import deque
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +17,7 @@ from florc.analysis.clocks import Clocks
 from florc.analysis.heap import SEQUENCES, Heap, owner_of
 from florc.analysis.liveness import LiveSets, names_of
 from florc.analysis.loops import LoopSite
+from florc.analysis.multiplicity import defined_once, single
 from florc.analysis.objects import Access, Function, Obj
 from florc.analysis.program import Program
 from florc.frontend.scopes import Scope
@@ -209,7 +209,7 @@ class _Roots:
                 continue
             seen.add((path, obj))
             found.append((path, obj))
-            if obj in expanded and (path.count(".") > 2 or _single(obj, self.summaries)):
+            if obj in expanded and (path.count(".") > 2 or single(obj, self.summaries)):
                 continue
             if sure:
                 expanded.add(obj)
@@ -397,7 +397,7 @@ def _rebound_paths(
         if obj.kind == "function" and obj.function is not None:
             if (owner, name) in heap.free_variables(obj.function):
                 found.setdefault(obj.function, []).append(f"{path}.__closure__.{name}")
-    once = [p for f, p in found.items() if _defined_once(f, summaries)]
+    once = [p for f, p in found.items() if defined_once(f, summaries)]
     return once[0][:1] if once else [path for paths in found.values() for path in paths]
 
 
@@ -443,7 +443,7 @@ def _add_mutated(
             continue
         # Only a path that can lead to nothing else, to an object that is the only one of its
         # allocation site, is sure to save it; otherwise other paths to it are needed too.
-        unique = len(holders[path]) == 1 and obj.kind != "part" and _single(obj, summaries)
+        unique = len(holders[path]) == 1 and obj.kind != "part" and single(obj, summaries)
         unique = unique and not _loose(path, members)
         if change.whole is not None and obj.kind != "function":
             alias = alias_of.setdefault(obj, path) if unique else path
@@ -610,7 +610,7 @@ def _unnamed(
             if function is None or (obj in roots and obj not in stored):
                 continue
             if (access.scope, access.name) in heap.free_variables(function):
-                if not (obj in roots and _defined_once(function, summaries)):
+                if not (obj in roots and defined_once(function, summaries)):
                     return f"{access.name} of {function.path} is assigned, which has no name"
     return ""
 
@@ -637,7 +637,7 @@ def _add_sharing(
             obj
             for path, objs in saved.items()
             for obj in objs
-            if len(objs) == 1 and _single(obj, summaries) and not _loose(path, members)
+            if len(objs) == 1 and single(obj, summaries) and not _loose(path, members)
         }
         shared = heap.held(set().union(*saved.values())) & later.keys()
         before = len(members)
@@ -692,55 +692,6 @@ def _from_here(summaries: Summaries, site: LoopSite) -> list[ast.stmt]:
         found.update(dict.fromkeys(s for s in own if s.lineno >= start))
         stack += summaries.callers.get(function, [])
     return list(found)
-
-
-def _defined_once(function: Function, summaries: Summaries) -> bool:
-    """Whether there is one function object of it at most."""
-    parent = function.scope.parent
-    if parent is None or parent.kind == "module":
-        return True
-    outer = next((f for f in summaries.points_to.functions if f.scope is parent), None)
-    if outer is None or _in_loop(outer, function.node):
-        return False
-    return _once(outer, summaries, frozenset())
-
-
-def _single(obj: Obj, summaries: Summaries) -> bool:
-    """Whether the allocation site makes one object only: it isn't in a loop or a callee."""
-    where = obj.where
-    if obj.kind in ("class", "module"):
-        return True
-    if obj.kind == "function":
-        return obj.function is None or _defined_once(obj.function, summaries)
-    if where is None or obj.site is None or obj in summaries.points_to.heap.many:
-        return False
-    return not _in_loop(where, obj.site) and _once(where, summaries, frozenset())
-
-
-def _once(function: Function, summaries: Summaries, within: frozenset[Function]) -> bool:
-    """Whether a function runs once at most: one call of it, in code that runs once."""
-    if isinstance(function.node, ast.Module):
-        return True
-    calls = summaries.calls_of.get(function, ())
-    if len(calls) != 1 or function.generator or function in within:
-        return False
-    edge = calls[0]
-    if edge.at is None or _in_loop(edge.caller, edge.at) or _in_loop(edge.caller, edge.statement):
-        return False
-    return _once(edge.caller, summaries, within | {function})
-
-
-def _in_loop(function: Function, node: ast.AST) -> bool:
-    """Whether code of a function's own body may run more often than the body."""
-    return node in _repeated(function)
-
-
-@functools.lru_cache(maxsize=512)
-def _repeated(function: Function) -> frozenset[ast.AST]:
-    """Everything in a function's loops and comprehensions."""
-    kinds = (ast.For, ast.While, ast.AsyncFor, ast.ListComp, ast.SetComp, ast.DictComp)
-    loops = [n for n in ast.walk(function.node) if isinstance(n, (*kinds, ast.GeneratorExp))]
-    return frozenset(child for loop in loops for child in ast.walk(loop))
 
 
 def _without_prefixes(members: dict[str, Member]) -> tuple[Member, ...]:

@@ -11,22 +11,31 @@ from collections.abc import Iterable
 
 from florc.analysis.callgraph import Summaries
 from florc.analysis.cfg import ControlFlowGraph, Node, control_flow_graph, handler_of
+from florc.analysis.heap import owner_of
 from florc.analysis.liveness import solve_backward
+from florc.analysis.multiplicity import alone
 from florc.analysis.objects import Access, Function, Obj
 
 ANY = "any"
 
 
+def _cell(obj: Obj) -> str:
+    return f"{obj!r}#{id(obj)}"
+
+
 class GradientLiveness:
     """Solves per function on demand; recursion is answered conservatively (all live)."""
 
-    def __init__(self, summaries: Summaries) -> None:
+    def __init__(self, summaries: Summaries, tops: frozenset[Function]) -> None:
+        """`tops` are the functions that hold training loops."""
         self.summaries = summaries
+        self.tops = tops
         self.heap = summaries.points_to.heap
         self.solved: dict[Function, dict[Node, frozenset[str]]] = {}
         self.graphs: dict[Function, ControlFlowGraph] = {}
         self.pending: set[Function] = set()
         self.models: dict[tuple[Obj, bool], frozenset[str]] = {}
+        self.partial: set[str] = set()  # cells that no kill is sure to clear
         self.reading: dict[Function, bool] = {}
         self.cells = self._all_cells()
 
@@ -37,12 +46,16 @@ class GradientLiveness:
         """
         key = (obj, holder)
         if key not in self.models:
-            reached = {o for o in self.heap.reach({obj}) if o.kind == "alloc"}
+            reached = self._reached(obj)
             if holder and len(reached) > 1:
                 reached.discard(obj)
-            cells = {f"{o!r}#{id(o)}" for o in reached if self._has_gradients(o)}
-            self.models[key] = frozenset(cells)
+            self.models[key] = frozenset(map(_cell, reached))
         return self.models[key]
+
+    def _reached(self, obj: Obj) -> set[Obj]:
+        """What may have gradients among all that an object reaches."""
+        reached = self.heap.reach({obj})
+        return {o for o in reached if o.kind == "alloc" and self._has_gradients(o)}
 
     def _has_gradients(self, obj: Obj) -> bool:
         """Whether an object may be, or own, a tensor with a gradient; wrappers own none."""
@@ -57,11 +70,37 @@ class GradientLiveness:
         return False
 
     def _all_cells(self) -> frozenset[str]:
+        """All cells; those that a kill may clear in part are noted.
+
+        A cell stands for the models of one allocation site.  If these may be several, a receiver
+        clears them all only if nothing else holds, or is, one of them: there is one optimizer,
+        and every receiver is one object.
+        """
         cells: set[str] = set()
+        receivers: dict[str, set[Obj]] = {}
+        several: set[str] = set()
         for access in self.summaries.points_to.accesses:
             if access.kind in ("read_grads", "kill_grads") and access.obj is not None:
+                receiver = owner_of(access.obj)
+                for obj in self._reached(access.obj):
+                    cell = _cell(obj)
+                    receivers.setdefault(cell, set()).add(receiver)
+                    if not alone(obj, self.summaries, self.tops):
+                        several.add(cell)
                 cells |= self._models(access.obj, holder=True)
+        for cell in several:
+            holders = receivers[cell]
+            optimizers = sum(map(self._optimizes, holders))
+            if optimizers > 1 or not all(self._alone(o) for o in holders):
+                self.partial.add(cell)
         return frozenset(cells or {ANY})
+
+    def _alone(self, obj: Obj) -> bool:
+        return alone(obj, self.summaries, self.tops)
+
+    def _optimizes(self, obj: Obj) -> bool:
+        types = obj.cls.libraries() if obj.cls is not None else [obj.type]
+        return any(t and self.heap.effects.is_a(t, "torch.optim.Optimizer") for t in types)
 
     def _reads(self, access: Access) -> frozenset[str]:
         if access.obj is None:
@@ -83,7 +122,9 @@ class GradientLiveness:
             elif access.kind == "mutate" and access.deep and access.certainty == "assumed":
                 uses |= self._reads(access)  # an unknown call may step an optimizer
             elif access.kind == "kill_grads" and access.obj is not None:
-                cleared = self._models(access.obj)
+                cleared = self._models(access.obj) - self.partial
+                if not self._alone(owner_of(access.obj)):
+                    cleared = frozenset()
                 key = access.reason
                 killed[key] = killed[key] & cleared if key in killed else cleared
         for cleared in killed.values():  # of all that the receiver may be
