@@ -89,14 +89,14 @@ class Calls(Expressions):
         if obj.cls is not None and (self.heap.field(obj, name) or obj.cls.method(name)):
             return objs - held
         types = obj.cls.libraries() if obj.cls is not None else [obj.type]
-        if self.effects.by_method_name(name) is not None and not self.heap.field(obj, name):
-            return objs - held
         if any(self.effects.method(t, name) for t in types) and not _by_pattern(
             [self.effects.method(t, name) for t in types]
         ):
             return objs - held  # a method that is known, not something that the object holds
         if any(self.effects.method(t, "__getattr__") for t in types):
             return {o for o in objs if o.kind != "libbound"}  # a submodule by its name
+        if self.effects.by_method_name(name) is not None and not self.heap.field(obj, name):
+            return objs - held
         return objs
 
     def _super(self, node: ast.Call) -> set[Obj]:

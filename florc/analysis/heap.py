@@ -403,7 +403,9 @@ class Heap:
     def library(self, name: str) -> Obj:
         """A library module, function or class by its qualified name."""
         parts = name.split(".", MAX_DEPTH)
-        if parts[-1] == "*" or len(parts) > MAX_DEPTH:  # a value's attributes have no end
+        if "*" in parts[:-1]:  # an attribute of any attribute
+            name = ".".join(parts[: parts.index("*") + 1])
+        elif len(parts) > MAX_DEPTH:  # a value's attributes have no end
             name = ".".join([*parts[: MAX_DEPTH - 1], "*"])
         name = self.effects.canonical(name)
         return self._intern(("library", name), lambda: Obj("library", name, name=name))
