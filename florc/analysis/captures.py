@@ -24,6 +24,7 @@ class Captures:
         self.program = program
         self.summaries = summaries
         self._mentions: dict[Scope, dict[Function, frozenset[str]]] = {}
+        self._own_names: dict[Function, list[tuple[ast.Name, Scope]]] = {}
 
     def always(self, scope: Scope) -> frozenset[str]:
         """Names that somebody may read at any time."""
@@ -60,6 +61,8 @@ class Captures:
 
     def _names(self, function: Function) -> list[tuple[ast.Name, Scope]]:
         """Names in a function's own code, with the scope that each is in."""
+        if function in self._own_names:
+            return self._own_names[function]
         found: list[tuple[ast.Name, Scope]] = []
         stack: list[tuple[ast.AST, Scope]] = [
             (child, function.scope) for child in ast.iter_child_nodes(function.node)
@@ -75,6 +78,7 @@ class Captures:
                 found.append((node, scope))
             inside = self.program.scopes.get(node, scope)
             stack += [(child, inside) for child in ast.iter_child_nodes(node)]
+        self._own_names[function] = found
         return found
 
     @cached_property

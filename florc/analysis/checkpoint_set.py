@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections import deque
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 from florc.analysis.callgraph import Summaries, statements_in, statements_of
 from florc.analysis.cfg import ControlFlowGraph, case_of, handler_of
@@ -139,6 +140,7 @@ class _Roots:
         self.live = live
         self.scope = site.function.scope
         self._paths: list[tuple[str, Obj]] | None = None
+        self.cut = False  # there are more paths than are looked at
 
     def start(self) -> list[tuple[str, Scope, str]]:
         """(path, owner, name) of every usable root variable, frame first."""
@@ -198,17 +200,31 @@ class _Roots:
         expanded: set[Obj] = set()  # by a path that leads to nothing else
 
         def push(path: str, objs: set[Obj], sure: bool) -> None:
-            for obj in sorted(objs, key=repr):
-                queue.append((path, obj, sure and len(objs) == 1))
+            if path.count(".") > 6:
+                return
+            if found and len(queue) > 4 * MAX_PATHS:
+                self.cut = True
+                return
+            for obj in sorted(objs, key=attrgetter("label")):
+                if (path, obj) not in seen:
+                    queue.append((path, obj, sure and len(objs) == 1))
 
         for path, owner, name in self.start():
             push(path, self.heap.variable(owner, name), True)
-        while queue and len(found) < MAX_PATHS:
+        roots = len(queue)
+        while queue:
+            if len(found) >= MAX_PATHS:  # what roots lead to is saved with them
+                self.cut = True
+                if roots <= 0:
+                    break
+            roots -= 1
             path, obj, sure = queue.popleft()
-            if (path, obj) in seen or path.count(".") > 6:
+            if (path, obj) in seen:
                 continue
             seen.add((path, obj))
             found.append((path, obj))
+            if self.cut:
+                continue
             if obj in expanded and (path.count(".") > 2 or single(obj, self.summaries)):
                 continue
             if sure:
@@ -291,7 +307,7 @@ def checkpoint_set(
                 members[path] = Member(path, how, access.certainty, reason, line)
     changes = changed_objects(summaries, accesses)
     pairs = roots.paths()
-    iterators = _add_mutated(summaries, site, changes, pairs, members)
+    iterators = _add_mutated(summaries, site, changes, pairs, members, roots.cut)
     dynamic = tuple(a for a in accesses if a.kind == "dynamic")
     if any(a.name in ("exec", "globals", "locals", "vars", "eval") for a in dynamic):
         for name in sorted(program.module_scope(site.function.module).names & live):
@@ -416,6 +432,7 @@ def _add_mutated(
     changes: dict[Obj, _Change],
     pairs: list[tuple[str, Obj]],
     members: dict[str, Member],
+    cut: bool,
 ) -> tuple[Obj, ...]:
     heap = summaries.points_to.heap
     named: set[Obj] = set()
@@ -464,15 +481,16 @@ def _add_mutated(
             if unique:
                 named.add(obj)
     missing = {o for o in changes if o not in named and o.kind == "alloc"}
+    missing = {o for o in missing if not _harmless(summaries, o)}
     for path, obj in pairs:  # mutated objects that only a container or a lump leads to for sure
         if not missing:
             break
         if obj.kind in ("function", "class", "module", "library", "bound", "libbound"):
             continue
-        if obj.cls is not None and path.count(".") < 6 and not heap.contents.get(obj):
+        entered = path.count(".") < 6 and not cut
+        if obj.cls is not None and entered and not heap.contents.get(obj):
             continue  # entered by its attributes
         inside = heap.held({obj}) & missing
-        inside -= {o for o in inside if _harmless(summaries, o)}
         if inside and not _harmless(summaries, obj) and obj not in inside:
             chosen = min(inside, key=repr)
             change = changes[chosen]

@@ -136,21 +136,23 @@ def nests_of(
         ]
         return tuple(sorted(found, key=lambda s: -len(s.statements)))
 
-    def climb(where: Function, suffix: tuple[LoopSite, ...], seen: frozenset[Function]) -> None:
-        if len(results) >= MAX_NESTS:
-            return
-        callers = [c for c in summaries.callers.get(where, ()) if c[0] not in seen]
+    # Each way outwards once: a program with many calls has more chains of them than can be walked.
+    start = around(function, statement)
+    stack: list[tuple[Function, tuple[LoopSite, ...]]] = [(function, start)]
+    seen: set[tuple[Function, tuple[LoopSite, ...]]] = set()
+    while stack and len(results) < MAX_NESTS:
+        where, suffix = stack.pop()
+        if (where, suffix) in seen:
+            continue
+        seen.add((where, suffix))
+        callers = summaries.callers.get(where, [])
         if not callers:
             results[suffix] = None
-        for caller, at in callers:
-            climb(
-                caller,
-                around(caller, at) + _header_loop(by_function, caller, at) + suffix,
-                seen | {caller},
-            )
-
-    climb(function, around(function, statement), frozenset({function}))
-    return list(results)
+        for caller, at in reversed(callers):
+            outer = around(caller, at) + _header_loop(by_function, caller, at)
+            if not any(site in suffix for site in outer):  # not a recursion in the loop
+                stack.append((caller, outer + suffix))
+    return list(results) or [start]
 
 
 def _header_loop(
