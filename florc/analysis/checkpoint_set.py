@@ -8,6 +8,7 @@ several live paths is named by each path that may lead to a different object at 
 from __future__ import annotations
 
 import ast
+import functools
 from collections import deque
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -482,6 +483,11 @@ def _add_mutated(
                 named.add(obj)
     missing = {o for o in changes if o not in named and o.kind == "alloc"}
     missing = {o for o in missing if not _harmless(summaries, o)}
+
+    @functools.cache
+    def parts(path: str) -> set[Obj]:
+        return _parts(heap, holders[path])
+
     for path, obj in pairs:  # mutated objects that only a container or a lump leads to for sure
         if not missing:
             break
@@ -501,7 +507,7 @@ def _add_mutated(
                 for p, m in members.items()
                 if not m.alias and p in holders and p != path and not _loose(p, members)
             )
-            alias = next((p for p in other if inside <= _parts(heap, holders[p])), "")
+            alias = next((p for p in other if inside <= parts(p)), "")
             add(path, access, change.certain, alias=alias)
             if change.advanced is not None and isinstance(chosen.site, ast.Call):
                 iterators[chosen] = None

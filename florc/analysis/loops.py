@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -136,6 +137,14 @@ def nests_of(
         ]
         return tuple(sorted(found, key=lambda s: -len(s.statements)))
 
+    @functools.cache
+    def callers(where: Function) -> list[tuple[Function, tuple[LoopSite, ...]]]:
+        found = (
+            (caller, around(caller, at) + _header_loop(by_function, caller, at))
+            for caller, at in summaries.callers.get(where, ())
+        )
+        return list(dict.fromkeys(found))
+
     # Each way outwards once: a program with many calls has more chains of them than can be walked.
     start = around(function, statement)
     stack: list[tuple[Function, tuple[LoopSite, ...]]] = [(function, start)]
@@ -145,11 +154,10 @@ def nests_of(
         if (where, suffix) in seen:
             continue
         seen.add((where, suffix))
-        callers = summaries.callers.get(where, [])
-        if not callers:
+        outwards = callers(where)
+        if not outwards:
             results[suffix] = None
-        for caller, at in reversed(callers):
-            outer = around(caller, at) + _header_loop(by_function, caller, at)
+        for caller, outer in reversed(outwards):
             if not any(site in suffix for site in outer):  # not a recursion in the loop
                 stack.append((caller, outer + suffix))
     return list(results) or [start]
