@@ -655,14 +655,15 @@ class Calls(Expressions):
         typed = obj.kind in ("alloc", "part") and obj.cls is None and obj.type
         if typed and self.effects.method(obj.type, "__call__") is None:
             return set()
-        before = self.calling.get(obj)
-        if before is not None and passed <= before:
-            return set()  # a partial that leads back to itself
-        self.calling[obj] = passed if before is None else before | passed
+        outermost = not self.calling
+        before = self.calling.get(obj, set())
+        if obj in self.calling and passed <= before:
+            return set()  # a partial that leads back to itself: its results are known further out
+        self.calling[obj] = passed = before | passed
         with self.heap.often():
             found = self._invoke_one(obj, [], {}, passed, node, shown)
-        if before is None:
-            del self.calling[obj]
+        if outermost:
+            self.calling.clear()
         return found
 
     def _flags(self, effect: Effect, at, node: ast.AST, shown: str) -> None:  # type: ignore[no-untyped-def]
