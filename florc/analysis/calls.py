@@ -88,7 +88,7 @@ class Calls(Expressions):
             return objs
         if obj.cls is not None and (self.heap.field(obj, name) or obj.cls.method(name)):
             return objs - held
-        types = obj.cls.libraries() if obj.cls is not None else [obj.type]
+        types = obj.libraries()
         if any(self.effects.method(t, name) for t in types) and not _by_pattern(
             [self.effects.method(t, name) for t in types]
         ):
@@ -186,9 +186,9 @@ class Calls(Expressions):
         if obj.kind == "bound" and obj.function is not None and obj.receiver is not None:
             return self._project(obj.function, [{obj.receiver}, *args], kwargs, rest, node)
         if obj.kind == "class" and obj.cls is not None:
-            if self.waiting.vague and self.waiting.node is node:
-                return self._construct(obj.cls, args, kwargs, rest, obj.cls.node, shown, None)
-            return self._construct(obj.cls, args, kwargs, rest, node, shown, self.function)
+            vague = self.waiting.vague and self.waiting.node is node
+            place = (obj.cls.node, shown, None) if vague else (node, shown, self.function)
+            return self._construct(obj.cls, args, kwargs, rest, *place)
         if obj.kind == "library":
             return self._library(obj.name, args, kwargs, rest, node, shown)
         if obj.kind == "libbound" and obj.receiver is not None:
@@ -343,7 +343,7 @@ class Calls(Expressions):
         if _generator(receiver) and receiver.function is not None:
             if name in ("send", "throw", "close", "__next__"):
                 return self._resumed(receiver, receiver.function, set().union(rest, *args), shown)
-        types = receiver.cls.libraries() if receiver.cls is not None else [receiver.type]
+        types = receiver.libraries()
         derived = receiver.cls is not None
         if types and name != "*":
             if all(self.effects.has_no(t, name, derived=derived) for t in types):
@@ -391,14 +391,9 @@ class Calls(Expressions):
         found: set[Obj] = set()
         if name.startswith("__") or self.coarse:
             return found
-        meant: dict[Function, set[Obj]] = {}
-        for obj in self.heap.reach(receivers):
-            if obj.kind == "alloc" and obj.cls is not None and obj not in receivers:
-                method = obj.cls.method(name)
-                if method is not None and not method.static:
-                    meant.setdefault(method, set()).add(obj)
-        for method, objs in meant.items():
-            found |= self._project(method, [objs, *args], kwargs, rest, node)
+        for method, objs in _methods(self.heap.reach(receivers) - receivers, name).items():
+            if not method.static:
+                found |= self._project(method, [objs, *args], kwargs, rest, node)
         return found
 
     def _resumed(self, generator: Obj, function: Function, sent: set[Obj], shown: str) -> set[Obj]:
@@ -421,13 +416,10 @@ class Calls(Expressions):
 
     def _held_called(self, receivers: set[Obj], given: set[Obj], node: ast.AST) -> None:
         """Objects of the project that library containers reach are called."""
-        called: dict[Function, set[Obj]] = {}
-        for held in self.heap.reach(receivers):
-            if held.kind == "alloc" and held.cls is not None and receivers != {held}:
-                method = held.cls.method("forward") or held.cls.method("__call__")
-                if method is not None:
-                    called.setdefault(method, set()).add(held)
-        for method, objs in called.items():
+        held = self.heap.reach(receivers)
+        if len(receivers) == 1:
+            held -= receivers
+        for method, objs in _methods(held, "forward", "__call__").items():
             self._project(method, [objs], {}, given, node)
 
     def _instance(
@@ -946,6 +938,17 @@ class Calls(Expressions):
         if obj.cls.method("__getitem__") is not None:
             return self.method(obj, "__getitem__", [set()], node)
         return None
+
+
+def _methods(objs: set[Obj], *names: str) -> dict[Function, set[Obj]]:
+    """The first of the methods `names` that each object of the project has, with the objects."""
+    found: dict[Function, set[Obj]] = {}
+    for obj in objs:
+        if obj.kind == "alloc" and obj.cls is not None:
+            method = next(filter(None, map(obj.cls.method, names)), None)
+            if method is not None:
+                found.setdefault(method, set()).add(obj)
+    return found
 
 
 def _given_at(args: list[set[Obj]], kwargs: Keywords, rest: set[Obj]) -> dict[str, set[Obj]]:

@@ -117,7 +117,7 @@ def _of_package(summaries: Summaries, obj: Obj, package: str) -> bool:
     if not package:
         return True
     effects = summaries.points_to.heap.effects
-    types = obj.cls.libraries() if obj.cls is not None else [obj.type]
+    types = obj.libraries()
     return any(not t or f"{t}.".startswith(f"{package}.") or effects.type(t).shares for t in types)
 
 
@@ -251,7 +251,7 @@ def _is_method(obj: Obj, heap: Heap) -> bool:
     if obj.kind != "libbound" or obj.receiver is None:
         return obj.kind == "bound"
     receiver = obj.receiver
-    types = receiver.cls.libraries() if receiver.cls is not None else [receiver.type]
+    types = receiver.libraries()
     return any(heap.effects.method(t, obj.name) is not None for t in types if t)
 
 
@@ -481,8 +481,9 @@ def _add_mutated(
             add(f"{path}.{attribute}", access, assigned, how, alias)
             if unique:
                 named.add(obj)
-    missing = {o for o in changes if o not in named and o.kind == "alloc"}
-    missing = {o for o in missing if not _harmless(summaries, o)}
+    missing = {
+        o for o in changes if o not in named and o.kind == "alloc" and not _harmless(summaries, o)
+    }
 
     @functools.cache
     def parts(path: str) -> set[Obj]:

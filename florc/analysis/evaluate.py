@@ -247,7 +247,7 @@ class Expressions(State):
         """A method that nothing is known of: of those of one receiver any will do."""
         if obj.kind != "libbound" or obj.receiver is None:
             return obj
-        types = obj.receiver.cls.libraries() if obj.receiver.cls else [obj.receiver.type]
+        types = obj.receiver.libraries()
         if any(self.effects.method(t, obj.name) is not None for t in types):
             return obj
         return self.heap.library_bound(obj.receiver, "*")

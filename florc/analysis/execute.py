@@ -502,11 +502,8 @@ def points_to(program: Program, effects: Effects) -> PointsTo:
         return PointsTo(executor.heap, (), (), (), False, ())
     if not complete:
         executor, _ = _solve(program, effects, COARSE, coarse=True)
-    executor.recording, executor.steps, executor.heap.most = (
-        True,
-        0,
-        2 * MAX_WORK[executor.heap.grain],
-    )
+    executor.recording, executor.steps = True, 0
+    executor.heap.most = 2 * MAX_WORK[executor.heap.grain]
     try:
         for function in list(executor.active):
             executor.run(function)

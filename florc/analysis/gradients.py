@@ -13,7 +13,7 @@ from florc.analysis.callgraph import Summaries
 from florc.analysis.cfg import ControlFlowGraph, Node, control_flow_graph, handler_of
 from florc.analysis.heap import owner_of
 from florc.analysis.liveness import solve_backward
-from florc.analysis.multiplicity import alone
+from florc.analysis.multiplicity import single
 from florc.analysis.objects import Access, Function, Obj
 
 ANY = "any"
@@ -60,7 +60,7 @@ class GradientLiveness:
     def _has_gradients(self, obj: Obj) -> bool:
         """Whether an object may be, or own, a tensor with a gradient; wrappers own none."""
         effects = self.heap.effects
-        types = obj.cls.libraries() if obj.cls is not None else [obj.type]
+        types = obj.libraries()
         for name in types:
             declared = effects.type(name)
             if not name or declared.shares:
@@ -77,29 +77,24 @@ class GradientLiveness:
         and every receiver is one object.
         """
         cells: set[str] = set()
-        receivers: dict[str, set[Obj]] = {}
-        several: set[str] = set()
-        for access in self.summaries.points_to.accesses:
-            if access.kind in ("read_grads", "kill_grads") and access.obj is not None:
-                receiver = owner_of(access.obj)
-                for obj in self._reached(access.obj):
-                    cell = _cell(obj)
-                    receivers.setdefault(cell, set()).add(receiver)
-                    if not alone(obj, self.summaries, self.tops):
-                        several.add(cell)
-                cells |= self._models(access.obj, holder=True)
-        for cell in several:
-            holders = receivers[cell]
-            optimizers = sum(map(self._optimizes, holders))
-            if optimizers > 1 or not all(self._alone(o) for o in holders):
-                self.partial.add(cell)
+        holders: dict[Obj, set[Obj]] = {}
+        accesses = self.summaries.points_to.accesses
+        for receiver in {a.obj for a in accesses if a.kind in ("read_grads", "kill_grads")}:
+            if receiver is not None:
+                for model in self._reached(receiver):
+                    holders.setdefault(model, set()).add(owner_of(receiver))
+                cells |= self._models(receiver, holder=True)
+        for model, held_by in holders.items():
+            sure = sum(map(self._optimizes, held_by)) <= 1 and all(map(self._alone, held_by))
+            if not sure and not self._alone(model):
+                self.partial.add(_cell(model))
         return frozenset(cells or {ANY})
 
     def _alone(self, obj: Obj) -> bool:
-        return alone(obj, self.summaries, self.tops)
+        return single(obj, self.summaries, self.tops)
 
     def _optimizes(self, obj: Obj) -> bool:
-        types = obj.cls.libraries() if obj.cls is not None else [obj.type]
+        types = obj.libraries()
         return any(t and self.heap.effects.is_a(t, "torch.optim.Optimizer") for t in types)
 
     def _reads(self, access: Access) -> frozenset[str]:

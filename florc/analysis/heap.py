@@ -472,7 +472,7 @@ class Heap:
         if owner in self.absorbed:
             return self.anything
         if not type_name:
-            names = owner.cls.libraries() if owner.cls is not None else [owner.type]
+            names = owner.libraries()
             declared = [self.effects.type(n) for n in names if n]
             type_name = next((d.parts for d in declared if d.parts), "")
             if not type_name and owner.type and any(d.sink for d in declared):
@@ -608,7 +608,7 @@ class Heap:
         found = set(objs | seen)
         stack = list(objs - seen)
         coarse = self.grain != FINE and not self.settled
-        entered: set[Obj] = found & {self.anything}
+        entered = self.anything in found
         while stack:
             self.work += 1
             if self.work > self.most:
@@ -623,8 +623,8 @@ class Heap:
                 found |= new
                 if coarse and not new.isdisjoint(self.absorbed):
                     new -= self.absorbed  # one stands for all of them
-                    if self.anything not in entered:
-                        entered = {self.anything}
+                    if not entered:
+                        entered = True
                         new.add(self.anything)
                 stack += new
         return found

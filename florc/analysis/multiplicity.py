@@ -20,8 +20,11 @@ def defined_once(function: Function, summaries: Summaries) -> bool:
     return _once(outer, summaries, frozenset())
 
 
-def single(obj: Obj, summaries: Summaries) -> bool:
-    """Whether the allocation site makes one object only: it isn't in a loop or a callee."""
+def single(obj: Obj, summaries: Summaries, tops: frozenset[Function] = frozenset()) -> bool:
+    """Whether the allocation site makes one object only: it isn't in a loop or a callee.
+
+    With `tops`: one for each activation of one of these functions.
+    """
     where = obj.where
     if obj.kind in ("class", "module"):
         return True
@@ -29,7 +32,7 @@ def single(obj: Obj, summaries: Summaries) -> bool:
         return obj.function is None or defined_once(obj.function, summaries)
     if where is None or obj.site is None or obj in summaries.points_to.heap.many:
         return False
-    return not _in_loop(where, obj.site) and _once(where, summaries, frozenset())
+    return not _in_loop(where, obj.site) and _once(where, summaries, frozenset(), tops)
 
 
 def _once(
@@ -64,12 +67,3 @@ def _repeated(function: Function) -> frozenset[ast.AST]:
     kinds = (ast.For, ast.While, ast.AsyncFor, ast.ListComp, ast.SetComp, ast.DictComp)
     loops = [n for n in ast.walk(function.node) if isinstance(n, (*kinds, ast.GeneratorExp))]
     return frozenset(child for loop in loops for child in ast.walk(loop))
-
-
-def alone(obj: Obj, summaries: Summaries, tops: frozenset[Function]) -> bool:
-    """Whether there is one such object for each activation of one of the functions `tops`."""
-    if single(obj, summaries):
-        return True
-    if obj.where is None or obj.site is None or obj in summaries.points_to.heap.many:
-        return False
-    return not _in_loop(obj.where, obj.site) and _once(obj.where, summaries, frozenset(), tops)

@@ -81,6 +81,10 @@ class Obj:
     where: Function | None = None  # the function that holds the allocation site
     indices: set[str] = field(default_factory=set)  # constant subscripts seen
 
+    def libraries(self) -> list[str]:
+        """Its library types: of a project class's instance those that the class derives from."""
+        return self.cls.libraries() if self.cls is not None else [self.type]
+
     def __repr__(self) -> str:
         return self.label
 
