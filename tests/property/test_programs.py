@@ -105,6 +105,13 @@ def test_jumps_are_exact_with_a_coarse_heap(
     assert found["programs"] > 5 and found["heads"] > 5
 
 
+def test_jumps_are_exact_with_few_access_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no path is looked for leads to is saved with the root that holds it."""
+    monkeypatch.setattr("florc.analysis.checkpoint_set.MAX_PATHS", 2)
+    found = tally(range(210_000, 210_010), every=4)
+    assert found["programs"] > 5 and found["heads"] > 5
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_many_programs_with_a_coarse_heap(shard: int, monkeypatch: pytest.MonkeyPatch) -> None:
