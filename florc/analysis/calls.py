@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from florc.analysis.evaluate import Expressions, Waiting
-from florc.analysis.heap import FINE, LAZY, SEQUENCES, unknown
+from florc.analysis.heap import FINE, LAZY, MAPPINGS, SEQUENCES, unknown
 from florc.analysis.objects import DYNAMIC, Class, Function, Obj
 from florc.effects.model import Effect
 from florc.frontend.statements import shown as shown_callee
@@ -206,26 +206,30 @@ class Calls(Expressions):
         node: ast.AST,
     ) -> set[Obj]:
         heap, scope = self.heap, function.scope
+
+        def bind(name: str, objs: set[Obj]) -> None:
+            heap.add_variable(scope, name, objs, function.arguments[name])
+
         for index, objs in enumerate(args):
             if index < len(function.params):
-                heap.add_variable(scope, function.params[index], objs)
+                bind(function.params[index], objs)
             elif function.vararg:
                 packed = heap.alloc(function.node, "builtins.tuple", where=function, tag="*args")
                 heap.add_contents(packed, objs)
         if rest:
             for name in function.params[len(args) :]:
-                heap.add_variable(scope, name, rest)
+                bind(name, rest)
         if function.vararg:
             packed = heap.alloc(function.node, "builtins.tuple", where=function, tag="*args")
             heap.add_contents(packed, rest)
-            heap.add_variable(scope, function.vararg, {packed})
+            bind(function.vararg, {packed})
         if function.kwarg:
             packed = heap.alloc(function.node, "builtins.dict", where=function, tag="**kwargs")
             heap.add_contents(packed, rest)
-            heap.add_variable(scope, function.kwarg, {packed})
+            bind(function.kwarg, {packed})
         for name, objs in kwargs.items():
             if name in function.params:
-                heap.add_variable(scope, name, objs)
+                bind(name, objs)
             elif function.kwarg:
                 heap.add_field(packed, f"[{name!r}]", objs)
         if function.generator:
@@ -258,7 +262,7 @@ class Calls(Expressions):
                 self.heap.add_field(made, name, objs)
             self._field_defaults(cls, made, node)
             if libraries or not fields:
-                self.heap.add_contents(made, set().union(rest, *args))
+                self.heap.add_contents(made, set().union(rest, *args), by_base=bool(libraries))
             for library in libraries:
                 effect = self.effects.call(library)
                 if effect is not None:
@@ -296,7 +300,8 @@ class Calls(Expressions):
         shown: str,
     ) -> set[Obj]:
         if name == "builtins.vars" and args:  # its attributes, as a dictionary
-            return {self.heap.part(o, "builtins.dict") for o in args[0] if o.kind == "alloc"}
+            named = {o for o in args[0] if o.kind in ("alloc", "class")}
+            return {self.heap.part(o, "builtins.dict") for o in named}
         if name.rpartition(".")[2] in DYNAMIC and name.startswith("builtins."):
             self.record("dynamic", name=name.rpartition(".")[2])
             return set()
@@ -308,6 +313,11 @@ class Calls(Expressions):
             return {self.heap.klass(o.cls) for o in args[0] if o.kind == "alloc" and o.cls}
         if name == "builtins.getattr":
             return self._getattr(args, node)
+        if name == "builtins.setattr" and len(args) == 3 and args[0]:
+            key = node.args[1] if isinstance(node, ast.Call) and len(node.args) == 3 else None
+            if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                self.store_attribute(args[0], key.value, args[2], ast.unparse(node), node)
+                return set()
         effect = self.effects.call(name)
         if self.recording:
             known = effect is not None or name in self.effects.types
@@ -353,6 +363,8 @@ class Calls(Expressions):
             given = {"self": receivers, **_given_at(args, kwargs, rest)}
             full = f"{known_by or next((t for t in types if t), '') or '*'}.{name}"
             self.library_call(full, node, shown, bool(known_by), given)
+        if name == "__iter__" and any(types):
+            return self._iterators_of(receivers, node)
         for type_name in types:
             effect = self.effects.method(type_name, name)
             if effect is not None:
@@ -377,6 +389,27 @@ class Calls(Expressions):
         if known is not None:
             self.apply(known, receivers, args, kwargs, rest, node, shown)
         return found
+
+    def _iterators_of(self, objs: set[Obj], node: ast.AST) -> set[Obj]:
+        """What a library's own `__iter__` gives; an iterator gives itself."""
+        lazy = {o for o in objs if o.cls is None and (o.type in LAZY or self._lazy(o.type))}
+        found = set(lazy)
+        for obj in objs - lazy:
+            made = self.heap.alloc(node, "builtins.iterator", where=self.function, tag="__iter__")
+            base = obj
+            if obj.cls is not None:  # as its base class iterates it, not as the class itself does
+                library = obj.libraries()[0]
+                base = self.heap.alloc(node, library, where=self.function, tag=f"base {obj.label}")
+                self.heap.add_contents(base, set(self.heap.contents_of(obj)) - {base})
+                for held in self.heap.fields_of(obj).values():
+                    self.heap.add_contents(base, held - {base})
+            self.heap.add_contents(made, {base})
+            found.add(made)
+        return found
+
+    def _lazy(self, type_name: str) -> bool:
+        """Whether objects of a type are iterators."""
+        return self.effects.is_a(type_name, "builtins.iterator")
 
     def _by_name(
         self,
@@ -597,9 +630,14 @@ class Calls(Expressions):
             _, deep, package = location.partition("?")[0].partition("*")
             self.mutate(at(location), f"{shown}() mutates it", deep=bool(deep), package=package)
         self._flags(effect, at, node, shown)
-        given: set[Obj] = set()
-        if effect.calls:
-            given = everything.union(*(self.heap.elements(o) for o in everything))
+
+        def given_but(where: str) -> set[Obj]:
+            """What is called is no argument of its own."""
+            others = [objs for n, objs in enumerate(args) if str(n) != where]
+            others += [objs for name, objs in kwargs.items() if name != where]
+            given = set().union(rest, *others)
+            return given.union(*map(self.heap.elements, given))
+
         results: set[Obj] = set()
         for location in effect.calls:
             where, _, method = location.partition(".")
@@ -610,6 +648,7 @@ class Calls(Expressions):
                     passed = everything | (held - {obj})
                     results |= self._call_held(obj, passed, node, shown)
                 continue
+            given = given_but(where)
             for obj in list(called):
                 if method:
                     results |= self.method(obj, method, [given], node)
@@ -630,7 +669,10 @@ class Calls(Expressions):
         elif effect.calls:
             for obj in found:
                 if obj.kind == "alloc" and self.heap.makes(node, obj):
-                    self.heap.add_contents(obj, results)
+                    items = results
+                    if obj.type in LAZY and results:  # what it holds is iterated in its turn
+                        items = {self._items(results, node, "results")}
+                    self.heap.add_contents(obj, items)
         self._keep(effect, receiver, found, at, node)
         for obj in found if kwargs else ():
             if (
@@ -786,6 +828,22 @@ class Calls(Expressions):
                 objs = self.value_of(at(location))
                 deep = how == "deepcopy"
                 found |= self.heap.clones(node, objs, deep=deep, where=self.function)
+            elif result.startswith(
+                ("groups:", "tees:")
+            ):  # iterators over LOC, with keys or without
+                how, _, location = result.partition(":")
+                group = self.heap.alloc(node, "builtins.iterator", where=self.function, tag="group")
+                self.heap.add_contents(group, self.value_of(at(location)))
+                if how == "tees":
+                    made = self.heap.alloc(node, "builtins.tuple", where=self.function, tag=how)
+                    self.heap.add_contents(made, {group})
+                    found.add(made)
+                else:
+                    given = self.heap.alloc(node, "builtins.tuple", where=self.function, tag="pair")
+                    items = {e for obj in list(at(location)) for e in self._element(obj, node)}
+                    self.heap.add_field(given, "[0]", items)
+                    self.heap.add_field(given, "[1]", {group})
+                    found.add(self._items({given}, node, how))
             elif result.startswith("pairs:"):
                 made = self.heap.alloc(node, "builtins.list", where=self.function, tag="pairs")
                 pair = self.heap.alloc(node, "builtins.tuple", where=self.function, tag="pair")
@@ -808,6 +866,12 @@ class Calls(Expressions):
             else:
                 found |= {self._seen_as(obj, effect.type) for obj in self.value_of(at(result))}
         return found
+
+    def _items(self, objs: set[Obj], node: ast.AST, tag: str) -> Obj:
+        """An iterator that gives these."""
+        made = self.heap.alloc(node, "builtins.generator", where=self.function, tag=tag)
+        self.heap.add_contents(made, objs)
+        return made
 
     def _seen_as(self, obj: Obj, type_name: str) -> Obj:
         """A result that shares memory with `obj`, as an object of the type the call returns."""
@@ -840,11 +904,14 @@ class Calls(Expressions):
                 copies = self.heap.makes(node, keeper) and keeper.type in SEQUENCES
                 extends = location.endswith("*") and keeper.type in SEQUENCES  # x.extend(y)
                 if not (copies or extends):
-                    self.heap.add_contents(keeper, kept)
+                    self.heap.add_contents(keeper, kept, by_base=keeper in receiver)
                     continue
                 if not pieces:
                     pieces = {obj: self._element(obj, node) for obj in kept}
+                mapping = "dict" in keeper.type.lower()
                 for obj, elements in pieces.items():
+                    if mapping and obj.type not in MAPPINGS:  # pairs of keys and values
+                        elements = elements.union(*map(self.heap.elements, elements))
                     if copies:  # list(x), dict(x): the contents, not the container
                         gone = {obj} if obj.kind == "alloc" and obj.type in SEQUENCES else set()
                         self.heap.add_contents(keeper, elements - gone)
@@ -890,6 +957,9 @@ class Calls(Expressions):
 
     def _iterate_one(self, obj: Obj, node: ast.AST) -> set[Obj]:
         heap = self.heap
+        plain = obj.cls is None and self.effects.type(obj.type).plain
+        if plain or (self.lacks(obj, "__iter__") and self.lacks(obj, "__getitem__")):
+            return set()  # another object of the points-to set is meant
         if obj in heap.absorbed:  # maybe an iterator
             self.mutate({heap.anything}, "iterating may advance it", certainty="assumed")
             return heap.elements(obj)
@@ -908,6 +978,8 @@ class Calls(Expressions):
         if obj.type in LAZY:
             self.record("advance", obj, reason="the loop advances it")
             held = set(heap.contents_of(obj))
+            if obj.type == "builtins.generator":  # a generator expression holds its items
+                return held
             pieces = self.iterate(held, node)
             if obj.type in ("builtins.enumerate", "builtins.zip"):
                 made = heap.alloc(node, "builtins.tuple", where=self.function, tag=obj.label)
@@ -934,7 +1006,7 @@ class Calls(Expressions):
                     found |= self.method(obj, "__next__", [], node)
                 else:
                     found |= self.iterate({result}, node)
-            return found | self.heap.contents_of(obj)
+            return found
         if obj.cls.method("__getitem__") is not None:
             return self.method(obj, "__getitem__", [set()], node)
         return None

@@ -720,8 +720,12 @@ def _from_here(summaries: Summaries, site: LoopSite) -> list[ast.stmt]:
 
 
 def _without_prefixes(members: dict[str, Member]) -> tuple[Member, ...]:
-    """Drop `a.b` where `a` itself is saved whole."""
-    whole = {path for path, member in members.items() if member.how != "rebound"}
+    """Drop `a.b` where `a` itself is saved whole, not only because `a.b` leads to the same."""
+    whole = {
+        path
+        for path, member in members.items()
+        if member.how != "rebound" and not member.alias.startswith(f"{path}.")
+    }
     kept = []
     for path, member in members.items():
         if not _prefixes(path) & whole:

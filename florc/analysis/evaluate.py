@@ -139,8 +139,8 @@ class State:
                 call.given.setdefault(location, set()).update(objs)
 
     # -- names ----------------------------------------------------------------------------------
-    def lookup(self, name: str) -> set[Obj]:
-        """What a name may hold in the current scope."""
+    def lookup(self, name: str, use: ast.AST | None = None) -> set[Obj]:
+        """What a name may hold in the current scope, where `use` reads it."""
         owner = self.scope.owner(name)
         if owner is None:
             for library in self.star_libraries.get(self.scope.module, ()):
@@ -156,7 +156,8 @@ class State:
             if name in cls.methods:
                 objs.add(self.heap.function(cls.methods[name]))
             return objs
-        return self.heap.variable(owner, name)
+        own = owner is self.function.scope
+        return self.heap.variable(owner, name, use if own else None)
 
 
 class Expressions(State):
@@ -207,6 +208,16 @@ class Expressions(State):
                 self.evaluate(child)
         return set()
 
+    def lacks(self, obj: Obj, name: str) -> bool:
+        """Whether an object certainly has no special method `name`."""
+        if obj.kind != "alloc" or obj in self.heap.absorbed:
+            return False
+        if obj.cls is None:
+            return bool(obj.type) and self.effects.has_no(obj.type, name)
+        if obj.cls.method(name) is not None:
+            return False
+        return all(self.effects.has_no(t, name, derived=True) for t in obj.cls.libraries())
+
     def truth(self, node: ast.expr | None) -> set[Obj]:
         """A condition: what it may evaluate to, with the effects of asking whether it's true."""
         objs = self.evaluate(node)
@@ -225,7 +236,7 @@ class Expressions(State):
         return self.heap.elements(obj)
 
     def _on_Name(self, node: ast.Name) -> set[Obj]:
-        return self.lookup(node.id)
+        return self.lookup(node.id, node)
 
     def _on_Attribute(self, node: ast.Attribute) -> set[Obj]:
         return self.attribute(self.evaluate(node.value), node.attr, node)
@@ -254,6 +265,8 @@ class Expressions(State):
 
     def _attribute_of(self, obj: Obj, name: str, node: ast.AST) -> set[Obj]:
         heap = self.heap
+        if name == "__dict__" and obj.cls is not None and obj.kind in ("alloc", "class"):
+            return {heap.part(obj, "builtins.dict")}
         if obj.kind == "library":
             full = f"{obj.name}.{name}"
             if heap.grain != FINE and not self.effects.describes(full):
@@ -290,7 +303,7 @@ class Expressions(State):
         heap = self.heap
         if name == "__class__" and obj.cls is not None:
             return {heap.klass(obj.cls)}
-        found = set(heap.field(obj, name))
+        found = set(heap.field(owner_of(obj), name))
         if obj.cls is not None:
             method = obj.cls.method(name)
             if method is not None and method.property:
@@ -301,7 +314,12 @@ class Expressions(State):
                 kept = heap.field(heap.klass(base), name)  # its own methods are bound above
                 found |= {o for o in kept if o.function is None or o.function.cls is not base}
             if found:
-                return found | heap.contents_of(obj)
+                bases = [self.effects.type(t) for t in obj.cls.libraries()]
+                # Where the base's names aren't all known, what it keeps may be under this one.
+                theirs = any(
+                    name in (*t.holds, *t.api) or not (t.closed_base and t.api) for t in bases
+                )
+                return found | (heap.contents_of(obj) if theirs else heap.stored_in(obj))
             if obj.cls.method("__getattr__") is not None:
                 found |= self.method(obj, "__getattr__", [set()], node)
             libraries = obj.cls.libraries()
@@ -360,6 +378,8 @@ class Expressions(State):
         self.evaluate(node.slice)
         found: set[Obj] = set()
         for obj in list(objs):
+            if self.lacks(obj, "__getitem__"):
+                continue  # another object of the points-to set is meant
             if obj.kind == "alloc" and obj.cls is not None:
                 found |= self.method(obj, "__getitem__", [set()], node)
                 found |= self.heap.elements(obj)
@@ -407,7 +427,7 @@ class Expressions(State):
         ):
             for arg, default in pairs:
                 objs = self.value_of(self.evaluate(default))
-                self.heap.add_variable(function.scope, arg.arg, objs)
+                self.heap.add_variable(function.scope, arg.arg, objs, arg)
                 mutable = {o for o in objs if o.kind == "alloc"}
                 if mutable:  # it outlives calls: who mutates it changes the next call
                     self.heap.add_defaults(function, kept, mutable)
@@ -436,6 +456,12 @@ class Expressions(State):
 
     def assign(self, target: ast.expr, objs: set[Obj]) -> None:
         """Store into a target (execute.py)."""
+        raise NotImplementedError
+
+    def store_attribute(
+        self, receivers: set[Obj], name: str, objs: set[Obj], shown: str, node: ast.AST
+    ) -> None:
+        """Assign an attribute (execute.py)."""
         raise NotImplementedError
 
     def _on_Await(self, node: ast.Await) -> set[Obj]:
@@ -476,7 +502,7 @@ class Expressions(State):
         if type_name in SEQUENCES:
             return isinstance(operator, _CONTAINER_OPERATORS)
         declared = self.effects.type(type_name)
-        return not (declared.closed or declared.closed_base)
+        return not (declared.closed or declared.closed_base or declared.plain)
 
     def _on_UnaryOp(self, node: ast.UnaryOp) -> set[Obj]:
         if isinstance(node.op, ast.Not):
@@ -567,7 +593,7 @@ class Expressions(State):
         return self._comprehension(node, "builtins.dict")
 
     def _on_GeneratorExp(self, node: ast.GeneratorExp) -> set[Obj]:
-        return self._comprehension(node, "builtins.iterator")
+        return self._comprehension(node, "builtins.generator")
 
     def _on_Yield(self, node: ast.Yield) -> set[Obj]:
         objs = self.value_of(self.evaluate(node.value))

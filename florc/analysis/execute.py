@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from florc.analysis.calls import Calls
 from florc.analysis.evaluate import OPERATORS
-from florc.analysis.heap import COARSE, FINE, SEQUENCES, Heap, TooMuchError
+from florc.analysis.heap import COARSE, FINE, SEQUENCES, Heap, TooMuchError, unknown
 from florc.analysis.objects import Access, CallEdge, Function, LibraryCall, Obj
 from florc.analysis.program import Program, resolve_relative
 from florc.effects.model import Effects
@@ -117,7 +117,7 @@ class Executor(Calls):
     def assign(self, target: ast.expr, objs: set[Obj]) -> None:
         """Store `objs` into a target."""
         if isinstance(target, ast.Name):
-            self._bind(target.id, objs)
+            self._bind(target.id, objs, target)
         elif isinstance(target, ast.Attribute):
             self._assign_attribute(target, objs)
         elif isinstance(target, ast.Subscript):
@@ -139,12 +139,12 @@ class Executor(Calls):
                         pieces |= self.unpack(obj, target)
                 self.assign(element, pieces)
 
-    def _bind(self, name: str, objs: set[Obj]) -> None:
+    def _bind(self, name: str, objs: set[Obj], site: ast.AST) -> None:
         owner = self.scope.owner(name) or self.scope
         if owner.kind == "class":
             self.heap.add_field(self.heap.klass(self.program.classes[owner.node]), name, objs)
             return
-        self.heap.add_variable(owner, name, objs)
+        self.heap.add_variable(owner, name, objs, site)
         if owner is not self.scope.function() and owner.kind != "comprehension":
             self.record("rebind", name=name, scope=owner, reason=f"assigned in {self.function}")
 
@@ -153,31 +153,38 @@ class Executor(Calls):
         shown = ast.unparse(target)
         if not receivers:
             self.touch(target.value, f"{shown} is assigned")
+        self.store_attribute(receivers, target.attr, objs, shown, target)
+
+    def store_attribute(
+        self, receivers: set[Obj], name: str, objs: set[Obj], shown: str, node: ast.AST
+    ) -> None:
+        """Assign attribute `name` of any of `receivers`."""
         for obj in list(receivers):
             if obj.kind == "module" and obj.module is not None:
                 scope = self.program.module_scope(obj.module)
-                self.heap.add_variable(scope, target.attr, objs)
-                self.record("rebind", name=target.attr, scope=scope, reason=f"{shown} is assigned")
+                self.heap.add_variable(scope, name, objs)
+                self.record("rebind", name=name, scope=scope, reason=f"{shown} is assigned")
             elif obj.kind in ("libbound", "part") and obj.receiver is not None:  # of a lump
-                self.heap.add_contents(obj.receiver, objs)
+                if obj.kind == "part":
+                    self.heap.add_field(obj, name, objs)
+                else:
+                    self.heap.add_contents(obj.receiver, objs)
                 self.mutate({obj.receiver}, f"{shown} is assigned", deep=True)
             elif obj.kind in ("alloc", "class", "function", "super"):
                 receiver = obj.receiver if obj.kind == "super" and obj.receiver else obj
-                setter = receiver.cls.method(f"{target.attr}.setter") if receiver.cls else None
+                setter = receiver.cls.method(f"{name}.setter") if receiver.cls else None
                 if setter is not None:
-                    self.invoke(
-                        {self.heap.bound(receiver, setter)}, [objs], {}, set(), target, shown
-                    )
+                    self.invoke({self.heap.bound(receiver, setter)}, [objs], {}, set(), node, shown)
                     continue
-                self.heap.add_field(receiver, target.attr, objs)
+                self.heap.add_field(receiver, name, objs)
                 whole = receiver.kind == "alloc" and receiver.cls is None
                 if obj.kind == "function":
-                    self.record("mutate", obj, attribute=target.attr, reason=f"{shown} is assigned")
+                    self.record("mutate", obj, attribute=name, reason=f"{shown} is assigned")
                 else:
                     self.mutate(
                         {receiver},
                         f"{shown} is assigned",
-                        attribute="" if whole else target.attr,
+                        attribute="" if whole else name,
                     )
 
     def _assign_item(self, target: ast.Subscript, objs: set[Obj]) -> None:
@@ -187,6 +194,8 @@ class Executor(Calls):
         if not receivers:
             self.touch(target.value, f"{shown} is assigned")
         for obj in list(receivers):
+            if self.lacks(obj, "__setitem__"):
+                continue  # another object of the points-to set is meant
             if obj.kind == "alloc" and obj.cls is not None:
                 self.method(obj, "__setitem__", [set(), objs], target)
                 self.heap.add_contents(obj, objs)
@@ -230,7 +239,8 @@ class Executor(Calls):
                 self.method(obj, f"__i{name}__", [value], node)
         self.mutate({o for o in old if o.kind in ("alloc", "part")}, f"{shown} is updated in place")
         for obj in list(old):
-            if obj.kind == "alloc" and isinstance(node.op, (ast.Add, ast.BitOr)):
+            holder = obj.type in SEQUENCES or unknown(obj) or obj.cls is not None
+            if holder and obj.kind == "alloc" and isinstance(node.op, (ast.Add, ast.BitOr)):
                 for other in list(value):
                     self.heap.add_contents(obj, self.unpack(other, node) - {other})
         self.assign(node.target, old | self.operate(node, old, value))
@@ -277,7 +287,8 @@ class Executor(Calls):
         for handler in node.handlers:
             self.evaluate(handler.type)
             if handler.name:
-                self._bind(handler.name, set(self.heap.variable(self._everywhere, "raise")))
+                raised = self.heap.variable(self._everywhere, "raise")
+                self._bind(handler.name, set(raised), handler)
 
     def _do_Raise(self, node: ast.Raise) -> None:
         """Whatever is raised may be what any handler catches."""
@@ -309,11 +320,11 @@ class Executor(Calls):
             if isinstance(pattern, ast.MatchMapping) and pattern.rest is not None:
                 rest = self.heap.alloc(pattern, "builtins.dict", where=self.function)
                 self.heap.add_contents(rest, held)
-                self._bind(pattern.rest, {rest})
+                self._bind(pattern.rest, {rest}, pattern)
         elif isinstance(pattern, ast.MatchStar) and pattern.name is not None:
             rest = self.heap.alloc(pattern, "builtins.list", where=self.function)
             self.heap.add_contents(rest, objs)
-            self._bind(pattern.name, {rest})
+            self._bind(pattern.name, {rest}, pattern)
         elif isinstance(pattern, ast.MatchClass):
             self.evaluate(pattern.cls)
             fields = {o for obj in objs for held in self.heap.fields_of(obj).values() for o in held}
@@ -328,7 +339,7 @@ class Executor(Calls):
             if pattern.pattern is not None:
                 self._match(pattern.pattern, objs)
             if pattern.name is not None:
-                self._bind(pattern.name, objs)
+                self._bind(pattern.name, objs, pattern)
         elif isinstance(pattern, ast.MatchValue):
             self.evaluate(pattern.value)
 
@@ -339,7 +350,7 @@ class Executor(Calls):
     def _do_Delete(self, node: ast.Delete) -> None:
         for target in node.targets:
             if isinstance(target, ast.Name):
-                self._bind(target.id, set())
+                self._bind(target.id, set(), target)
             elif isinstance(target, (ast.Attribute, ast.Subscript)):
                 objs = self.value_of(self.evaluate(target.value))
                 if isinstance(target, ast.Subscript):
@@ -355,7 +366,7 @@ class Executor(Calls):
         made: set[Obj] = {self.heap.function(function)}
         for decorator in reversed(node.decorator_list):
             made |= self._decorated(decorator, made)
-        self._bind(node.name, made)
+        self._bind(node.name, made, node)
 
     def _decorated(self, decorator: ast.expr, made: set[Obj]) -> set[Obj]:
         """What a decorator of the project makes of a function or class."""
@@ -384,7 +395,7 @@ class Executor(Calls):
         made: set[Obj] = {self.heap.klass(cls)}
         for decorator in reversed(node.decorator_list):
             made |= self._decorated(decorator, made)
-        self._bind(node.name, made)
+        self._bind(node.name, made, node)
 
     # -- imports --------------------------------------------------------------------------------
     def _import_module(self, name: str) -> Obj:
@@ -402,26 +413,26 @@ class Executor(Calls):
         for alias in node.names:
             module = self._import_module(alias.name)
             if alias.asname:
-                self._bind(alias.asname, {module})
+                self._bind(alias.asname, {module}, alias)
             else:
                 top = alias.name.split(".")[0]
-                self._bind(top, {self._import_module(top)})
+                self._bind(top, {self._import_module(top)}, alias)
 
     def _do_ImportFrom(self, node: ast.ImportFrom) -> None:
         base = resolve_relative(node, self.function.module.package)
         module = self._import_module(base)
         for alias in node.names:
             if alias.name == "*":
-                self._star(module)
+                self._star(module, alias)
                 continue
             sub = self.program.project.by_name(f"{base}.{alias.name}" if base else alias.name)
             if sub is not None:
                 objs = {self._import_module(sub.name)}
             else:
                 objs = self._attribute_of(module, alias.name, node)
-            self._bind(alias.asname or alias.name, objs)
+            self._bind(alias.asname or alias.name, objs, alias)
 
-    def _star(self, module: Obj) -> None:
+    def _star(self, module: Obj, site: ast.AST) -> None:
         if module.kind == "library":
             libraries = self.star_libraries.setdefault(self.scope.module, [])
             if module.name not in libraries:
@@ -431,7 +442,7 @@ class Executor(Calls):
             source = self.program.module_scope(module.module)
             for name in source.names:
                 if not name.startswith("_"):
-                    self._bind(name, self.heap.variable(source, name))
+                    self._bind(name, self.heap.variable(source, name), site)
 
 
 def _place(node: ast.AST | None) -> tuple[int, int]:

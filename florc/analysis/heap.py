@@ -1,8 +1,9 @@
 """The abstract heap: points-to sets of variables, fields and container contents.
 
-Field-sensitive, flow- and context-insensitive (Andersen 1994), one abstract object per allocation
-site.  An object of a library type is one lump: its parts (a layer's weight, an optimizer's
-groups) are the object itself, what it was given is its contents.
+Field-sensitive, context-insensitive (Andersen 1994), one abstract object per allocation site;
+flow-insensitive but for a function's own variables (bindings.py).  An object of a library type is
+one lump: its parts (a layer's weight, an optimizer's groups) are the object itself, what it was
+given is its contents.
 
 Where that drowns (thousands of objects that all lead to each other), the heap is solved anew with a
 coarse `grain`: sites outside the script share an object by type and module, and a set that grows
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 
+from florc.analysis.bindings import AllBindings
 from florc.analysis.objects import Class, Function, Obj
 from florc.analysis.program import Program
 from florc.effects.model import Effects
@@ -37,6 +39,12 @@ SEQUENCES = {
     "collections.Counter",
 }
 """Containers: what they hold isn't a part of them."""
+MAPPINGS = {
+    "builtins.dict",
+    "collections.defaultdict",
+    "collections.OrderedDict",
+    "collections.Counter",
+}
 LAZY = {
     "builtins.enumerate",
     "builtins.zip",
@@ -44,6 +52,7 @@ LAZY = {
     "builtins.filter",
     "builtins.reversed",
     "builtins.iterator",
+    "builtins.generator",
 }
 """Iterators: what they have still to give is their state."""
 BY_NAME = frozenset({"function", "class", "module", "library", "bound"})
@@ -60,9 +69,9 @@ def unknown(obj: Obj) -> bool:
     return obj.kind == "alloc" and not obj.type and obj.cls is None and obj.function is None
 
 
-Key = Obj | Function | tuple[Scope, str]
+Key = Obj | Function | tuple[Scope, str] | tuple[Scope, str, ast.AST | None]
 """What a statement may depend on: an object's fields and contents, a function's results, a
-variable."""
+variable, what one place binds a variable to."""
 
 
 class _Twins(dict[Obj, Obj]):
@@ -106,8 +115,12 @@ class Heap:
         self.code: set[Obj] = set()  # functions and methods among it
         self.apart: set[Obj] = set()  # what these hold that is told apart
         self.variables: dict[tuple[Scope, str], set[Obj]] = {}
+        self.bindings = AllBindings(program, effects)
+        # Of names that are bound at several places, what each binds; None: elsewhere.
+        self.bound_at: dict[tuple[Scope, str, ast.AST | None], set[Obj]] = {}
         self.fields: dict[Obj, dict[str, set[Obj]]] = {}
         self.contents: dict[Obj, set[Obj]] = {}
+        self.stored: dict[Obj, set[Obj]] = {}  # contents, but for what a library base keeps
         self.returns: dict[Function, set[Obj]] = {}
         self.yields: dict[Function, set[Obj]] = {}
         self.defaults: dict[Function, dict[str, set[Obj]]] = {}  # __defaults__, __kwdefaults__
@@ -197,10 +210,16 @@ class Heap:
         if readers:
             self.stale |= readers
 
-    def add_variable(self, scope: Scope, name: str, objs: set[Obj]) -> None:
-        """The variable may hold these."""
+    def add_variable(
+        self, scope: Scope, name: str, objs: set[Obj], site: ast.AST | None = None
+    ) -> None:
+        """The variable may hold these, bound at `site` (None: any time)."""
         key = (scope, name)
         self._grow(key, self.variables.setdefault(key, set()), objs)
+        sites = self.bindings[scope].sites.get(name)
+        if sites is not None:
+            place = (scope, name, site if site in sites else None)
+            self._grow(place, self.bound_at.setdefault(place, set()), objs)
 
     def add_field(self, obj: Obj, name: str, objs: set[Obj]) -> None:
         """The attribute (or constant subscript "[…]") may hold these."""
@@ -210,9 +229,16 @@ class Heap:
             self._changed(obj)
         self._grow(obj, self.fields.setdefault(obj, {}).setdefault(name, set()), objs)
 
-    def add_contents(self, obj: Obj, objs: set[Obj]) -> None:
-        """The container (or lump) may hold these somewhere."""
+    def add_contents(self, obj: Obj, objs: set[Obj], *, by_base: bool = False) -> None:
+        """The container (or lump) may hold these somewhere.
+
+        `by_base`: under a name of its class's library base, as that base's methods keep them.
+        """
         obj = owner_of(obj)
+        if obj.cls is None and obj.type and self.effects.type(obj.type).plain:
+            return
+        if obj.cls is not None and not by_base:
+            self._grow(obj, self.stored.setdefault(obj, set()), objs - {obj})
         self._grow(obj, self.contents.setdefault(obj, set()), objs - {obj})
 
     def add_returned(self, function: Function, objs: set[Obj]) -> None:
@@ -242,8 +268,16 @@ class Heap:
         if not self._grown.isdisjoint(self.read):
             self.stale.add(statement)
 
-    def variable(self, scope: Scope, name: str) -> set[Obj]:
-        """What a variable may hold."""
+    def variable(self, scope: Scope, name: str, use: ast.AST | None = None) -> set[Obj]:
+        """What a variable may hold; where `use` reads it (None: any time)."""
+        places = self.bindings[scope].uses.get(use) if use is not None else None
+        if places is not None:
+            found: set[Obj] = set()
+            for site in (*places, None):
+                place = (scope, name, site)
+                self.read.add(place)
+                found |= self.bound_at.get(place, set())
+            return found
         key = (scope, name)
         self.read.add(key)
         return self.variables.get(key, set())
@@ -266,6 +300,15 @@ class Heap:
         if obj in self.absorbed:
             return self._anything()
         return self.contents.get(obj, set())
+
+    def stored_in(self, obj: Obj) -> set[Obj]:
+        """What any attribute may hold besides what is assigned to it by its name."""
+        self.read.add(obj)
+        if obj in self.absorbed:
+            return self._anything()
+        if obj.cls is None:
+            return self.contents.get(obj, set())
+        return self.stored.get(obj, set())
 
     def _anything(self) -> set[Obj]:
         """What anything may be or hold."""

@@ -28,6 +28,7 @@ class Function:
     params: tuple[str, ...] = ()
     vararg: str | None = None
     kwarg: str | None = None
+    arguments: dict[str, ast.arg] = field(default_factory=dict)  # of all parameters
 
     def __repr__(self) -> str:
         return f"{self.module.rel}:{self.path or '<module>'}"

@@ -75,6 +75,7 @@ def _make_function(node: ast.AST, scope: Scope, module: Module, cls: Class | Non
         params=tuple(a.arg for a in every),
         vararg=arguments.vararg.arg if arguments.vararg else None,
         kwarg=arguments.kwarg.arg if arguments.kwarg else None,
+        arguments={a.arg: a for a in (*every, arguments.vararg, arguments.kwarg) if a},
     )
 
 

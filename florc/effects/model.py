@@ -7,12 +7,14 @@ A file is TOML with two tables.
 checkpointed), ``immutable`` (true: values of it can't be mutated), ``iterable_calls`` (methods of
 held objects that iterating over it calls, e.g. ``__getitem__`` of a loader's data set), ``parts``
 (the type of data attributes, such as a layer's weight), ``own`` (attributes that are such parts
-and never objects that it was given), ``lacks`` (methods that no object of the type has),
+and never objects that it was given), ``lacks`` (methods that no object of the type has, nor of a
+derived one unless an exact entry of that describes it),
 ``closed`` (true: objects of it have no public methods but those described, no attributes that can
 be called but what they hold), ``closed_base`` (true: the same of project classes derived from it
 or, in its package, from a type based on it), ``api`` (all public attributes of its objects, as
 words of one string: what isn't among them doesn't exist), ``holds`` (the attributes that give
 what it was given, such as a wrapper's ``module``; without it any attribute may),
+``plain`` (true: its objects keep no references to others, as a generator of numbers),
 ``shares`` (true: its memory may be that of an object of another library's), ``entries`` (true:
 what two constant keys lead to are different objects, as in a loaded file), ``iteration_draws``
 (RNG streams that making an iterator of it draws from), ``elements`` (the type of what iterating
@@ -31,8 +33,9 @@ or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is 
   ``holder:LOC`` (a new container of `type` with parts of LOC), ``sum:LOC`` (LOC's items added up),
   ``holding:LOC`` (a new object of `type` that keeps LOC),
   ``call:LOC`` (what calling LOC returns), ``called`` (what the functions in `calls` return),
-  ``copy:LOC``, ``deepcopy:LOC``, ``pairs:LOC`` (key-value pairs of a mapping), ``values:LOC`` (a
-  list of what LOC holds), or a list of these.
+  ``copy:LOC``, ``deepcopy:LOC``, ``groups:LOC`` (an iterator over pairs of a key and an iterator
+  over LOC), ``tees:LOC`` (a tuple of such iterators), ``pairs:LOC`` (key-value pairs of a
+  mapping), ``values:LOC`` (a list of what LOC holds), or a list of these.
   Default ``new``.  A location with ``?option`` behind it counts only where the call, or the call
   that made the receiver, is given that option (``0?inplace``).
 * ``type``: the type of a ``new`` result.
@@ -72,6 +75,10 @@ from florc.effects.validate import (
 )
 
 __all__ = ["Effect", "Effects", "EffectsError", "LibraryType", "load_effects", "read_effects"]
+
+
+ITEMS = ("__getitem__", "__setitem__", "__iter__")
+"""What makes a container of an object."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,7 @@ class LibraryType:
     holds: tuple[str, ...] = ()
     entries: bool = False
     shares: bool = False
+    plain: bool = False
     api: frozenset[str] = frozenset()
 
 
@@ -206,9 +214,10 @@ class Effects:
         """Whether no object of the type (`derived`: of a project class from it) has it."""
         declared = self.type(type_name)
         if method in declared.lacks:
-            return True
+            return not any(f"{base}.{method}" in self.exact for base in self.mro(type_name))
         complete = declared.closed_base if derived else (declared.closed or bool(declared.api))
-        if not complete or (method.startswith("_") and method != "__call__"):
+        asked = {"__call__", *ITEMS} if derived else {"__call__"}
+        if not complete or (method.startswith("_") and method not in asked):
             return False
         effect = self.method(type_name, method)
         return (effect is None or "*" in effect.name) and method not in declared.api
@@ -249,6 +258,7 @@ class Effects:
             next((t.holds for t in chain if t.holds), ()),
             any(t.entries for t in chain),
             any(t.shares for t in chain),
+            any(t.plain for t in chain),
             frozenset().union(*(t.api for t in chain)),
         )
 

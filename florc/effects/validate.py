@@ -22,7 +22,7 @@ LOCATION_FIELDS = ("mutates", "keeps", "kills_grads", "advances")
 EFFECT_LISTS = ("mutates", "keeps", "returns", "draws", "calls", "advances", "kills_grads")
 EFFECT_FLAGS = ("trains", "reads_grads", "sink", "swallows", "clock", "reads_files")
 TYPE_LISTS = ("bases", "scalars", "own", "lacks", "holds", "iterable_calls", "iteration_draws")
-TYPE_FLAGS = ("sink", "immutable", "closed", "closed_base", "entries", "shares")
+TYPE_FLAGS = ("sink", "immutable", "closed", "closed_base", "entries", "shares", "plain")
 TYPE_TEXTS = ("api", "elements", "parts", "note")
 
 _ARGUMENT = r"(self|args|\d+|[A-Za-z_]\w*)"
@@ -30,7 +30,7 @@ _LOCATION = re.compile(rf"{_ARGUMENT}(\*[\w.]*)?(\?\w+)?")
 _KEPT = re.compile(rf"(flat:)?{_ARGUMENT}\*?(\?\w+)?")
 _CALLED = re.compile(rf"{_ARGUMENT}(\.\w+)?\*?(\?\w+)?")
 _RESULT = re.compile(
-    rf"none|new|called|(elem:|part:|holder:|sum:|call:|copy:|deepcopy:|pairs:|values:|holding:)?{_ARGUMENT}\*?(\?\w+)?"
+    rf"none|new|called|(elem:|part:|holder:|sum:|call:|copy:|deepcopy:|pairs:|values:|holding:|groups:|tees:)?{_ARGUMENT}\*?(\?\w+)?"
 )
 
 

@@ -1,0 +1,156 @@
+"""Whatever gives the rows of a table, changing a row changes the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from florc.driver import compile_project
+
+WAYS = [
+    "for row in table: CHANGE",
+    "for row in (r for r in table): CHANGE",
+    "for row in (r for r in (s for s in table)): CHANGE",
+    "for row in [r for r in table]: CHANGE",
+    "for row in {i: r for i, r in enumerate(table)}.values(): CHANGE",
+    "for _, row in {i: r for i, r in enumerate(table)}.items(): CHANGE",
+    "for row in iter(table): CHANGE",
+    "for row in iter(iter(table)): CHANGE",
+    "for row in table.__iter__(): CHANGE",
+    "for row in reversed(table): CHANGE",
+    "for _, row in enumerate(table): CHANGE",
+    "for _, row in enumerate(r for r in table): CHANGE",
+    "for row, _ in zip(table, range(9)): CHANGE",
+    "for _, row in zip(range(9), (r for r in table)): CHANGE",
+    "for row in map(lambda r: r, table): CHANGE",
+    "for row in map(same, (r for r in table)): CHANGE",
+    "for row in filter(None, table): CHANGE",
+    "for row in filter(lambda r: True, iter(table)): CHANGE",
+    "for row in sorted(table): CHANGE",
+    "for row in list(r for r in table): CHANGE",
+    "for row in tuple(map(same, table)): CHANGE",
+    "for row in table[:]: CHANGE",
+    "for row in table + []: CHANGE",
+    "for row in itertools.chain(table, []): CHANGE",
+    "for row in itertools.chain.from_iterable([table]): CHANGE",
+    "for row in itertools.chain.from_iterable(t for t in [table]): CHANGE",
+    "for row in itertools.islice(table, 1): CHANGE",
+    "for row in itertools.islice((r for r in table), 1): CHANGE",
+    "for row, _ in itertools.product(table, [1]): CHANGE",
+    "for row, _ in itertools.combinations(table, 2): CHANGE",
+    "for (row,) in itertools.permutations(table, 1): CHANGE",
+    "for row, _ in itertools.zip_longest(table, [1]): CHANGE",
+    "for row in itertools.takewhile(bool, table): CHANGE",
+    "for row in itertools.filterfalse(bool, table): CHANGE",
+    "for _, rows in itertools.groupby(table, len):\n        for row in rows: CHANGE",
+    "for row in itertools.tee(table)[0]: CHANGE",
+    "for row, _ in itertools.pairwise(table): CHANGE",
+    "for row in itertools.islice(itertools.cycle(table), 2): CHANGE",
+    "for row in generated(): CHANGE",
+    "for row in passed_on(): CHANGE",
+    "for row in passed_on_lazily(): CHANGE",
+    "for row in collections.deque(table): CHANGE",
+    "for row in collections.OrderedDict(enumerate(table)).values(): CHANGE",
+    "for row in random.sample(table, 1): CHANGE",
+    "for row in copy.copy(table): CHANGE",
+    "for row in Rows(table): CHANGE",
+    "for row in Items(table): CHANGE",
+    "row = next(r for r in table); CHANGE",
+    "row = next(iter(table)); CHANGE",
+    "row = next(generated()); CHANGE",
+    "row = max(table, key=len); CHANGE",
+    "row = min((r for r in table), key=len); CHANGE",
+    "row, *_ = table; CHANGE",
+    "row, *_ = (r for r in table); CHANGE",
+    "*_, row = map(same, table); CHANGE",
+    "row = [*(r for r in table)][0]; CHANGE",
+    "row = {**dict(enumerate(table))}[0]; CHANGE",
+    "row = functools.reduce(lambda a, b: a, table); CHANGE",
+    "row = table.pop(); CHANGE",
+    "row = random.choice(table); CHANGE",
+    "row = operator.itemgetter(0)(table); CHANGE",
+    "for row in map(lambda i: table[i], range(2)): CHANGE",
+    "for row in map(table.__getitem__, range(2)): CHANGE",
+    "for row in map(rows.get, range(2)): CHANGE",
+    "for row in itertools.starmap(lambda i, j: table[i], [(0, 0)]): CHANGE",
+    "for row in itertools.accumulate(table, lambda a, b: b): CHANGE",
+    "for row in list(map(pick, range(2))): CHANGE",
+    "for _, row in zip(range(2), map(pick, range(2))): CHANGE",
+    "for row in concurrent.futures.ThreadPoolExecutor(1).map(pick, range(2)): CHANGE",
+    "row = concurrent.futures.ThreadPoolExecutor(1).submit(pick, 0).result(); CHANGE",
+    "row = functools.partial(pick, 0)(); CHANGE",
+    "row = (lambda: table[0])(); CHANGE",
+    "row = {'a': pick}['a'](0); CHANGE",
+    "row = getattr(Holder, 'row'); CHANGE",
+    "row = vars(Holder)['row']; CHANGE",
+    "row = Holder.__dict__['row']; CHANGE",
+    "row = holder.__dict__['own']; CHANGE",
+    "row = vars(holder)['own']; CHANGE",
+    "[change(r) for r in table]",
+    "list(change(r) for r in table)",
+    "any(change(r) for r in table)",
+    "list(map(change, table))",
+    "deque = collections.deque((change(r) for r in table), maxlen=0)",
+    "match table:\n        case [row, *_]: CHANGE",
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_change_of_a_row_changes_the_table(tmp_path: Path, way: str) -> None:
+    text = """
+    import collections, concurrent.futures, copy, functools, itertools, operator, random
+    import torch
+
+    table = [[1.0, 2.0], [3.0, 4.0]]
+    model = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def same(row):
+        return row
+
+    def change(row):
+        row[0] *= 0.5
+
+    def pick(i):
+        return table[i]
+
+    rows = dict(enumerate(table))
+
+    class Holder:
+        row = table[0]
+
+    holder = Holder()
+    holder.own = table[1]
+
+    def generated():
+        for row in table:
+            yield row
+
+    def passed_on():
+        yield from table
+
+    def passed_on_lazily():
+        yield from (r for r in table)
+
+    class Rows:
+        def __init__(self, rows):
+            self.rows = rows
+
+        def __iter__(self):
+            return iter(self.rows)
+
+    class Items(list):
+        pass
+
+    for epoch in range(3):
+        model(torch.tensor(table)).sum().backward()
+        optimizer.step()
+    """
+    lines = [dedent(text).rstrip(), *f"    {way}".replace("CHANGE", "row[0] *= 0.5").splitlines()]
+    (tmp_path / "script.py").write_text("\n".join(lines) + "\n")
+    plan = compile_project(tmp_path / "script.py", root=tmp_path).plan
+    (loop,) = (loop for loop in plan.loops if loop.name == "epoch")
+    names = {member.path.split(".")[0] for member in loop.state}
+    assert names & {"table", "rows", "Holder", "holder"}  # other names for the row
