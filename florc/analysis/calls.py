@@ -300,8 +300,11 @@ class Calls(Expressions):
         shown: str,
     ) -> set[Obj]:
         if name == "builtins.vars" and args:  # its attributes, as a dictionary
-            named = {o for o in args[0] if o.kind in ("alloc", "class")}
-            return {self.heap.part(o, "builtins.dict") for o in named}
+            named = {o for o in args[0] if o.kind in ("alloc", "class", "module")}
+            libraries = {o for o in args[0] if o.kind == "library"}
+            return {self.heap.part(o, "builtins.dict") for o in named} | {
+                self.heap.library(f"{o.name}.__dict__") for o in libraries
+            }
         if name.rpartition(".")[2] in DYNAMIC and name.startswith("builtins."):
             self.record("dynamic", name=name.rpartition(".")[2])
             return set()
@@ -313,6 +316,17 @@ class Calls(Expressions):
             return {self.heap.klass(o.cls) for o in args[0] if o.kind == "alloc" and o.cls}
         if name == "builtins.getattr":
             return self._getattr(args, node)
+        if name in ("importlib.import_module", "builtins.__import__"):
+            given = node.args[:1] if isinstance(node, ast.Call) else []
+            modules = self.modules_called(given[0] if given else None)
+            for obj in modules:
+                if obj.module is not None:
+                    self.edge(self.program.bodies[obj.module.name])
+            if len(modules) == 1:
+                return modules
+            effect = self.effects.call("importlib.import_module")
+            assert effect is not None
+            return modules | self.apply(effect, set(), args, kwargs, rest, node, shown)
         if name == "builtins.setattr" and len(args) == 3 and args[0]:
             key = node.args[1] if isinstance(node, ast.Call) and len(node.args) == 3 else None
             if isinstance(key, ast.Constant) and isinstance(key.value, str):

@@ -265,7 +265,8 @@ class Expressions(State):
 
     def _attribute_of(self, obj: Obj, name: str, node: ast.AST) -> set[Obj]:
         heap = self.heap
-        if name == "__dict__" and obj.cls is not None and obj.kind in ("alloc", "class"):
+        named = obj.kind == "module" or (obj.cls is not None and obj.kind in ("alloc", "class"))
+        if name == "__dict__" and named:
             return {heap.part(obj, "builtins.dict")}
         if obj.kind == "library":
             full = f"{obj.name}.{name}"
@@ -385,8 +386,14 @@ class Expressions(State):
                 found |= self.heap.elements(obj)
             elif obj.kind == "part":
                 found |= self.heap.elements(obj)
+            elif obj.kind == "library":  # models.__dict__[name]
+                module, _, last = obj.name.rpartition(".")
+                if last == "__dict__":
+                    found.add(self.heap.library(f"{module}.*"))
+                elif obj.name == "sys.modules":
+                    found |= self.modules_called(node.slice)
             elif obj.kind != "alloc":
-                found |= set() if obj.kind == "library" else {obj}
+                found.add(obj)
             elif obj.type == "collections.defaultdict":
                 why = f"{ast.unparse(node)} may make an entry"
                 self.mutate({obj}, why)
@@ -398,6 +405,15 @@ class Expressions(State):
             else:
                 found |= self.index(obj, node.slice)
         return found
+
+    def modules_called(self, name: ast.expr | None) -> set[Obj]:
+        """Project modules that an expression may name: any, unless it's a constant."""
+        if isinstance(name, ast.Constant) and str(name.value)[:1] not in (".", ""):
+            module = self.program.project.by_name(str(name.value))
+            return {self.heap.module(module) if module else self.heap.library(str(name.value))}
+        if isinstance(name, ast.Name) and name.id == "__name__":
+            return {self.heap.module(self.function.module)}
+        return {self.heap.module(module) for module in self.program.project.modules}
 
     def index(self, obj: Obj, key: ast.expr) -> set[Obj]:
         """What `obj[key]` may give."""

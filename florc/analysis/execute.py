@@ -223,7 +223,17 @@ class Executor(Calls):
     def _stored(self, value: ast.expr | None) -> set[Obj]:
         """A stored bound method stays one (it can be called later); a lump's part is the lump."""
         objs = self.evaluate(value)
-        return objs | self.value_of(objs)
+        return {o for o in objs if not self._only_data(o)} | self.value_of(objs)
+
+    def _only_data(self, obj: Obj) -> bool:
+        """An attribute of loaded data, which is data too."""
+        receiver = obj.receiver
+        return (
+            obj.kind == "libbound"
+            and receiver is not None
+            and self._uniform(receiver)
+            and self.effects.method(receiver.type, obj.name) is None
+        )
 
     def _do_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:

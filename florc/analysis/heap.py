@@ -136,6 +136,7 @@ class Heap:
         self._found: dict[tuple[str, frozenset[Obj]], set[Obj]] = {}
         self._interned: dict[tuple[object, ...], Obj] = {}
         self._originals: dict[Obj, Obj] = {}
+        self._entry_of: dict[Obj, Obj] = {}
         self._free: dict[Function, tuple[tuple[Scope, str], ...]] = {}
 
     # -- adding ---------------------------------------------------------------------------------
@@ -330,6 +331,9 @@ class Heap:
         self.read.add(obj)
         if obj in self.absorbed:
             return self._anything()
+        if obj.kind == "part" and obj.receiver is not None and obj.receiver.module is not None:
+            scope = self.program.module_scope(obj.receiver.module)  # vars(module)
+            return set().union(*(self.variable(scope, n) for n in scope.names if n[:2] != "__"))
         if obj.kind == "part":
             declared = self.effects.type(obj.type).elements
             if declared:  # a mapping of tensors holds tensors, not what the lump holds
@@ -457,6 +461,8 @@ class Heap:
         """The object that stands for `site`'s copies of `obj`."""
         if obj in self.absorbed:
             return self.anything
+        if obj in self._entry_of:  # what a copy holds isn't told apart by keys
+            return self._twin(site, self._entry_of[obj], where)
         if obj.kind == "part":
             return self.part(self._twin(site, owner_of(obj), where), obj.type)
         if obj.kind == "part" and obj.type:
@@ -548,6 +554,7 @@ class Heap:
             return Obj("alloc", label, owner.type, name=key, site=owner.site, where=owner.where)
 
         made = self._intern(("entry", owner, key), make)
+        self._entry_of[made] = owner
         if owner in self.many:
             self.many.add(made)
         self.add_field(owner, key, {made})

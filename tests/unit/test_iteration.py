@@ -88,6 +88,14 @@ WAYS = [
     "row = Holder.__dict__['row']; CHANGE",
     "row = holder.__dict__['own']; CHANGE",
     "row = vars(holder)['own']; CHANGE",
+    "row = sys.modules[__name__].__dict__['first']; CHANGE",
+    "row = globals()['first']; CHANGE",
+    "row = vars()['first']; CHANGE",
+    "row = getattr(other, 'row'); CHANGE",
+    "row = other.__dict__['row']; CHANGE",
+    "row = vars(other)['row']; CHANGE",
+    "row = sys.modules['other'].row; CHANGE",
+    "row = importlib.import_module('other').row; CHANGE",
     "[change(r) for r in table]",
     "list(change(r) for r in table)",
     "any(change(r) for r in table)",
@@ -100,7 +108,9 @@ WAYS = [
 @pytest.mark.parametrize("way", WAYS)
 def test_a_change_of_a_row_changes_the_table(tmp_path: Path, way: str) -> None:
     text = """
-    import collections, concurrent.futures, copy, functools, itertools, operator, random
+    import collections, concurrent.futures, copy, functools, importlib, itertools, operator
+    import random, sys
+    import other
     import torch
 
     table = [[1.0, 2.0], [3.0, 4.0]]
@@ -117,6 +127,8 @@ def test_a_change_of_a_row_changes_the_table(tmp_path: Path, way: str) -> None:
         return table[i]
 
     rows = dict(enumerate(table))
+    first = table[0]
+    other.row = first
 
     class Holder:
         row = table[0]
@@ -149,8 +161,10 @@ def test_a_change_of_a_row_changes_the_table(tmp_path: Path, way: str) -> None:
         optimizer.step()
     """
     lines = [dedent(text).rstrip(), *f"    {way}".replace("CHANGE", "row[0] *= 0.5").splitlines()]
+    (tmp_path / "other.py").write_text("row = None\n")
     (tmp_path / "script.py").write_text("\n".join(lines) + "\n")
     plan = compile_project(tmp_path / "script.py", root=tmp_path).plan
     (loop,) = (loop for loop in plan.loops if loop.name == "epoch")
     names = {member.path.split(".")[0] for member in loop.state}
-    assert names & {"table", "rows", "Holder", "holder"}  # other names for the row
+    # The row has other names.
+    assert names & {"table", "rows", "Holder", "holder", "first", "other:row"}
