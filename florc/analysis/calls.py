@@ -120,6 +120,8 @@ class Calls(Expressions):
             given = _given_at(args, kwargs, rest)
             described = self.effects.by_method_name(name) is not None
             self.library_call(f"*.{name}", node, shown, described, given)
+        if name == "format":
+            self.texts(set().union(rest, *args, *kwargs.values()), node)
         known = self.effects.by_method_name(name)
         if known is not None:
             return self.apply(known, set(), args, kwargs, rest, node, shown)
@@ -322,7 +324,7 @@ class Calls(Expressions):
             for obj in modules:
                 if obj.module is not None:
                     self.edge(self.program.bodies[obj.module.name])
-            if len(modules) == 1:
+            if given and isinstance(given[0], ast.Constant):
                 return modules
             effect = self.effects.call("importlib.import_module")
             assert effect is not None
@@ -663,6 +665,8 @@ class Calls(Expressions):
                     results |= self._call_held(obj, passed, node, shown)
                 continue
             given = given_but(where)
+            if where.startswith("elem:"):
+                called = {e for o in at(where[5:]) for e in self.heap.elements(o)}
             for obj in list(called):
                 if method:
                     results |= self.method(obj, method, [given], node)
@@ -689,6 +693,9 @@ class Calls(Expressions):
                     self.heap.add_contents(obj, items)
         self._keep(effect, receiver, found, at, node)
         for obj in found if kwargs else ():
+            if "*" in self.effects.type(obj.type).scalars and self.heap.makes(node, obj):
+                for name, objs in kwargs.items():  # a namespace
+                    self.heap.add_field(obj, name, self.value_of(objs))
             if (
                 obj.type in SEQUENCES and obj.kind == "alloc" and self.heap.makes(node, obj)
             ):  # dict(key=value)
@@ -819,7 +826,7 @@ class Calls(Expressions):
                 )
                 found.add(owner or self.heap.alloc(node, effect.type, where=self.function))
             elif result == "self":
-                found |= receiver
+                found |= {self._seen_as(obj, effect.type) for obj in receiver}
             elif result == "part:self":
                 found |= {p for obj in receiver for p in self.heap.parts(obj, effect.type)}
             elif result.startswith("call:"):  # what it returns is made by calling LOC
@@ -899,6 +906,9 @@ class Calls(Expressions):
         declared = self.effects.type(obj.type)
         if obj.type in LAZY or declared.iterable_calls or declared.iteration_draws:
             return self.iterate({obj}, node)
+        if obj.kind == "alloc" and obj.cls is not None:
+            if obj.cls.method("__iter__") or obj.cls.method("__getitem__"):
+                return self.iterate({obj}, node)
         return self.heap.elements(obj)
 
     def _keep(self, effect: Effect, receiver: set[Obj], found: set[Obj], at, node: ast.AST) -> None:  # type: ignore[no-untyped-def]
@@ -912,7 +922,8 @@ class Calls(Expressions):
                 for keeper in list(keepers):
                     self.heap.add_contents(keeper, flat)
                 continue
-            kept = self.value_of(at(location)) | {o for o in at(location) if o.kind == "bound"}
+            methods = {o for o in at(location) if o.kind == "bound" or self._known_method(o)}
+            kept = self.value_of(at(location)) | methods
             pieces: dict[Obj, set[Obj]] = {}
             for keeper in list(keepers):
                 copies = self.heap.makes(node, keeper) and keeper.type in SEQUENCES
@@ -933,6 +944,13 @@ class Calls(Expressions):
                     self.heap.add_contents(keeper, elements)
                     if obj.type not in SEQUENCES or "dict" in keeper.type.lower():
                         self.heap.add_contents(keeper, {obj})  # x.update(name=y)
+
+    def _known_method(self, obj: Obj) -> bool:
+        """Whether it is a method of a library's object that can be called later."""
+        if obj.kind != "libbound" or obj.receiver is None:
+            return False
+        types = obj.receiver.libraries()
+        return any(self.effects.method(t, obj.name) is not None for t in types if t)
 
     def _flat(self, objs: set[Obj], node: ast.AST) -> set[Obj]:
         """What containers hold, however nested; anything else is itself."""

@@ -314,6 +314,8 @@ class Expressions(State):
             for base in obj.cls.mro():
                 kept = heap.field(heap.klass(base), name)  # its own methods are bound above
                 found |= {o for o in kept if o.function is None or o.function.cls is not base}
+                for described in kept:  # a descriptor
+                    found |= self.method(described, "__get__", [{obj}, set()], node)
             if found:
                 bases = [self.effects.type(t) for t in obj.cls.libraries()]
                 # Where the base's names aren't all known, what it keeps may be under this one.
@@ -376,7 +378,7 @@ class Expressions(State):
 
     def _on_Subscript(self, node: ast.Subscript) -> set[Obj]:
         objs = self.value_of(self.evaluate(node.value))
-        self.evaluate(node.slice)
+        self.hashed(self.value_of(self.evaluate(node.slice)), node)
         found: set[Obj] = set()
         for obj in list(objs):
             if self.lacks(obj, "__getitem__"):
@@ -449,11 +451,21 @@ class Expressions(State):
                     self.heap.add_defaults(function, kept, mutable)
 
     def _on_FormattedValue(self, node: ast.FormattedValue) -> set[Obj]:
-        for obj in self.value_of(self.evaluate(node.value)):
-            for name in ("__format__", "__str__", "__repr__"):
-                self.method(obj, name, [set()], node)
+        self.texts(self.value_of(self.evaluate(node.value)), node)
         self.evaluate(node.format_spec)
         return set()
+
+    def texts(self, objs: set[Obj], node: ast.AST) -> None:
+        """Objects are made text of."""
+        for obj in objs:
+            for name in ("__format__", "__str__", "__repr__"):
+                self.method(obj, name, [set()], node)
+
+    def hashed(self, objs: set[Obj], node: ast.AST) -> None:
+        """Objects are made keys of."""
+        for obj in objs:
+            for name in ("__hash__", "__eq__"):
+                self.method(obj, name, [objs], node)
 
     def _on_Call(self, node: ast.Call) -> set[Obj]:
         return self.call(node)
@@ -488,6 +500,9 @@ class Expressions(State):
 
     def _on_BinOp(self, node: ast.BinOp) -> set[Obj]:
         left, right = self.evaluate(node.left), self.evaluate(node.right)
+        if isinstance(node.op, ast.Mod):  # "%s" % x, "%s %s" % (x, y)
+            given = self.value_of(right)
+            self.texts(given.union(*(self.heap.elements(o) for o in given)), node)
         return self.operate(node, self.value_of(left), self.value_of(right))
 
     def operate(self, node: ast.AST, left: set[Obj], right: set[Obj]) -> set[Obj]:
@@ -550,7 +565,10 @@ class Expressions(State):
                 positional = False
                 for obj in list(objs):
                     self.heap.add_contents(made, self.unpack(obj, element))
-            elif positional and type_name != "builtins.set":
+            elif type_name == "builtins.set":
+                self.hashed(objs, node)
+                self.heap.add_contents(made, objs)
+            elif positional:
                 self.heap.add_field(made, f"[{index}]", objs)
             else:
                 self.heap.add_contents(made, objs)
@@ -574,6 +592,7 @@ class Expressions(State):
                     self.heap.add_contents(made, self.heap.elements(obj))
                 continue
             keys = self.evaluate(key)
+            self.hashed(keys, node)
             if isinstance(key, ast.Constant):
                 self.heap.add_field(made, f"[{key.value!r}]", objs)
             else:

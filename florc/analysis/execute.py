@@ -176,6 +176,9 @@ class Executor(Calls):
                 if setter is not None:
                     self.invoke({self.heap.bound(receiver, setter)}, [objs], {}, set(), node, shown)
                     continue
+                for base in receiver.cls.mro() if receiver.cls else ():
+                    for described in self.heap.field(self.heap.klass(base), name):
+                        self.method(described, "__set__", [{receiver}, objs], node)
                 self.heap.add_field(receiver, name, objs)
                 whole = receiver.kind == "alloc" and receiver.cls is None
                 if obj.kind == "function":
@@ -189,7 +192,7 @@ class Executor(Calls):
 
     def _assign_item(self, target: ast.Subscript, objs: set[Obj]) -> None:
         receivers = self.value_of(self.evaluate(target.value))
-        self.evaluate(target.slice)
+        self.hashed(self.value_of(self.evaluate(target.slice)), target)
         shown = ast.unparse(target)
         if not receivers:
             self.touch(target.value, f"{shown} is assigned")
@@ -368,6 +371,10 @@ class Executor(Calls):
                 attribute = target.attr if isinstance(target, ast.Attribute) else ""
                 for obj in list(objs) if isinstance(target, ast.Subscript) else ():
                     self.method(obj, "__delitem__", [set()], target)
+                for obj in list(objs) if attribute else ():
+                    deleter = obj.cls.method(f"{attribute}.deleter") if obj.cls else None
+                    if deleter is not None:
+                        self.invoke({self.heap.bound(obj, deleter)}, [], {}, set(), target, "del")
                 self.mutate(objs, f"del {ast.unparse(target)}", attribute=attribute)
 
     def _do_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:

@@ -106,12 +106,22 @@ def build_program(project: Project) -> Program:
                 function = _make_function(node, scope, module, cls)
                 functions[node] = function
                 if cls is not None and not isinstance(node, ast.Lambda):
-                    if "setter" in _decorators(node):
-                        cls.methods[f"{node.name}.setter"] = function
-                    else:
-                        cls.methods[node.name] = function
+                    role = {"setter", "deleter"} & _decorators(node)
+                    cls.methods[".".join([node.name, *role])] = function
+        for cls in classes.values():
+            _add_other_names(cls)
     _star_imports(project, scopes)
     return Program(project, scopes, functions, classes, bodies)
+
+
+def _add_other_names(cls: Class) -> None:
+    """`__iadd__ = append = grow` in a class's body: one method under several names."""
+    for statement in cls.node.body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Name):
+            method = cls.methods.get(statement.value.id)
+            for target in statement.targets:
+                if method is not None and isinstance(target, ast.Name):
+                    cls.methods[target.id] = method
 
 
 def _star_imports(project: Project, scopes: dict[ast.AST, Scope]) -> None:
