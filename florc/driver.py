@@ -228,6 +228,7 @@ def _region_plan(
         shown(region.call.func),
         region.loops,
         region.discarded,
+        region.plain,
         region.watch,
         tuple(log.id for log in logs if (log.file, log.line) in logging),
         tuple(sorted({a.name for a in accesses if a.kind == "draw"})),

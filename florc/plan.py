@@ -155,6 +155,7 @@ class RegionPlan:
     call: str  # what is called, as written
     loops: tuple[str, ...]  # the innermost training loops around it, over calls
     discarded: bool = False  # nobody sees its result
+    plain: bool = False  # evaluating its arguments has no effects
     watch: tuple[str, ...] = ()  # paths (as of Member) to modules that it uses, in its frame
     logs: tuple[str, ...] = ()  # ids of the log statements that it may run
     rng: tuple[str, ...] = ()  # streams that it may draw from

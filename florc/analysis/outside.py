@@ -6,9 +6,8 @@ import ast
 from collections.abc import Iterable
 
 from florc.analysis.callgraph import Summaries, statements_of
-from florc.analysis.execute import PointsTo
 from florc.analysis.heap import Heap
-from florc.analysis.objects import Function, Obj
+from florc.analysis.objects import Function, LibraryCall, Obj
 from florc.analysis.program import Program
 
 
@@ -70,20 +69,20 @@ def library_name(heap: Heap, node: ast.expr, function: Function) -> str:
     return next((o.name for o in objs if o.kind == "library"), "")
 
 
-def setting(points_to: PointsTo, function: Function) -> str:
-    """How a function changes what later calls do in a library, in words, or ""."""
-    heap = points_to.heap
+def setting(heap: Heap, function: Function, calls: Iterable[LibraryCall]) -> str:
+    """How a function changes what later calls do in a library, in words, or "".
+
+    `calls` are those of its library calls that have lasting effects.
+    """
     undone = {
         item.context_expr
         for node in ast.walk(function.node)
         if isinstance(node, ast.With)
         for item in node.items
     }
-    for call in points_to.library_calls:
-        if call.function is function and call.node not in undone:
-            effect = heap.effects.call(call.name)
-            if effect is not None and effect.lasting:
-                return f"{call.shown}() has lasting effects"
+    for call in calls:
+        if call.node not in undone:
+            return f"{call.shown}() has lasting effects"
     for statement in statements_of(function):
         for target in _targets(statement):
             root: ast.expr = target
@@ -117,8 +116,8 @@ def _targets(statement: ast.stmt) -> Iterable[ast.expr]:
             yield target
 
 
-def uses(heap: Heap, function: Function, before: set[Obj]) -> str:
-    """What a function may use up of what is `before` it, in words, or ""."""
+def uses(heap: Heap, before: set[Obj]) -> str:
+    """What a call may use up of what is `before` it, in words, or ""."""
     for obj in before:
         if obj.kind == "alloc" and heap.effects.is_a(obj.type or "?", "builtins.file"):
             if not all(_writes(site) for site in heap.sites_of(obj)):

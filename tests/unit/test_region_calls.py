@@ -213,7 +213,7 @@ def plan(*regions: RegionPlan, logs: tuple[LogStatement, ...] = ()) -> Plan:
 
 
 def region(name: str, **changes: Any) -> RegionPlan:
-    return RegionPlan(name, name, "t.py", 1, name, ("a",), **changes)
+    return RegionPlan(name, name, "t.py", 1, name, ("a",), **{"plain": False, **changes})
 
 
 class Sink:
@@ -487,6 +487,28 @@ def test_short_regions_are_left_alone(sessions: list[Session]) -> None:
         abi.after(abi.region("f", len)(()))
     assert len(entries) == RecordRegions.tries
     assert session.regions.tallies["f"].off == "it is too short"  # type: ignore[union-attr]
+
+
+def test_what_the_analysis_missed_is_noticed(sessions: list[Session]) -> None:
+    """A list of the caller's, a tensor's memory, a global: the region is never skipped."""
+    tensor, items = torch.zeros(100_000), [1, 2]
+
+    def script(change: Callable[[], object]) -> None:
+        net = nn.Dropout()
+        for _ in abi.loop("a", range(3)):
+            assert tensor is not None and items and net.train()
+            abi.after(abi.region("f", change)())
+
+    for change in (lambda: items.append(1), lambda: tensor.numpy().__setitem__(3, 1)):
+        session, entries = recording(sessions, region("f", discarded=True, plain=True))
+        script(change)
+        session.deactivate()
+        assert [name[2] for name in entries] == [-1]
+        assert "which the analysis has missed" in session.notes[0]
+        _, skipping, _ = replaying(sessions, entries, region("f", discarded=True))
+        script(list)
+        assert not skipping.skipped
+        sessions[-1].deactivate()
 
 
 def test_a_store_that_fails_stops_nothing(sessions: list[Session]) -> None:

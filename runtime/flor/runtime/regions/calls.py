@@ -24,7 +24,7 @@ class Calls(Generic[T]):
     """The calls under way in the main thread, outermost first: (frame, what is noted of it)."""
 
     def __init__(self) -> None:
-        self._open: list[tuple[int, T]] = []
+        self.open: list[tuple[int, T]] = []
         self._thread = threading.main_thread().ident
 
     def here(self) -> bool:
@@ -33,7 +33,7 @@ class Calls(Generic[T]):
 
     def begins(self, frame: FrameType) -> list[T]:
         """A region is called in `frame`.  Those that an exception has left are forgotten: these."""
-        if not self._open:
+        if not self.open:
             return []
         above: set[int] = set()
         outer = frame.f_back
@@ -41,20 +41,20 @@ class Calls(Generic[T]):
             above.add(id(outer))
             outer = outer.f_back
         left: list[T] = []
-        while self._open and self._open[-1][0] not in above:
-            left.append(self._open.pop()[1])
+        while self.open and self.open[-1][0] not in above:
+            left.append(self.open.pop()[1])
         return left
 
     def push(self, frame: FrameType, noted: T) -> None:
         """The call in `frame` is under way."""
-        self._open.append((id(frame), noted))
+        self.open.append((id(frame), noted))
 
     def ended(self, frame: FrameType) -> T | None:
         """What was noted of the call in `frame` that has just returned."""
-        for place in range(len(self._open) - 1, -1, -1):
-            if self._open[place][0] == id(frame):
-                noted = self._open[place][1]
-                del self._open[place:]
+        for place in range(len(self.open) - 1, -1, -1):
+            if self.open[place][0] == id(frame):
+                noted = self.open[place][1]
+                del self.open[place:]
                 return noted
         return None
 

@@ -10,6 +10,8 @@ from typing import Any
 from .streams import Change
 
 FORMAT = 1
+NEVER = -1
+"""The number of an entry that says: this region is never to be skipped."""
 
 
 @dataclass(frozen=True)

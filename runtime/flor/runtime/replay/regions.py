@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..checkpoint.rng import State, capture_rng, restore_rng
 from ..regions import plain
 from ..regions.calls import Calls, count
-from ..regions.entry import Entry
+from ..regions.entry import NEVER, Entry
 from ..regions.modules import UnwatchableError, found_at, set_modes
 from ..regions.streams import applied
 from ..session import key
@@ -65,7 +65,8 @@ class ReplayRegions:
         self.sink = sink
         self.entries = entries
         self.failed = failed
-        self.plans = {r.name: r for r in plan.regions if not r.obstacle}
+        never = {region for _, region, number in entries if number == NEVER}
+        self.plans = {r.name: r for r in plan.regions if not r.obstacle and r.id not in never}
         self.calls: Calls[Skipped] = Calls()
         self.skipped: Counter[str] = Counter()
         self._statements = {log.id: log.name for log in plan.logs}

@@ -91,7 +91,9 @@ class Worker:
         )
         self.session.heads = self.heads
         self.regions: ReplayRegions | None = None
-        if job.skip and job.jumps and plan.regions:
+        # Where the analysis was wrong once, nothing that rests on it alone is left out.
+        wrong = any(not p.guarded for p in self.promotions)
+        if job.skip and job.jumps and plan.regions and not wrong:
             with Store.open(self.root) as store:
                 entries = store.regions(job.run)
             self.regions = ReplayRegions(self.session, plan, self.sink, entries, self._not_skipped)
