@@ -131,9 +131,9 @@ class Judge:
         targets = {o for o in targets if o in before or o.where is None}
         targets |= loaders(self.heap, before)
         paths = self.watching.paths(caller, targets)
-        if paths is None:
+        if paths is None or (targets and not paths):
             name = min(map(repr, targets))
-            raise ObstacleError(f"{name} may be reached in more ways than can be watched")
+            raise ObstacleError(f"{name} can't be watched: no names lead to it, or too many do")
         return paths
 
     def _own(self, function: Function) -> str:

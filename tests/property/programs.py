@@ -740,6 +740,15 @@ def tallied(n):
     return len(globals_holder["y"])
 
 
+spare = 3
+
+
+def rebinds(n):
+    global spare
+    spare = (spare + n) % 90
+    return spare
+
+
 def both(xs, n):
     return measured(xs, n) + own(n)
 
@@ -759,7 +768,7 @@ CALLS = (
     "{L1!}, {i1!} = leaky({L2}, {I})", "drained({L1}, {I})", "{i1!} = drawer({R1}, {I})",
     "{i1!} = stepped({G1}, {I})", "{i1!} = remembered({I})", "{i1!} = tallied({I})",
     "try:\n    {i1!} = touchy({I})\nexcept ValueError:\n    {i1!} += 1",
-    "{i1!} = both({L1}, {I})", "{i1!} = fills({O1}, {I})", "{Y1}.probe()",
+    "{i1!} = both({L1}, {I})", "{i1!} = rebinds({I})", "{i1!} = fills({O1}, {I})", "{Y1}.probe()",
     "value = {Y1}.probe()\n{i1!} = int(value * 10) % 40",
 )  # fmt: skip
 """Calls that may be regions, and some that are nearly."""

@@ -60,7 +60,7 @@ class ReplayRegions:
         entries: Entries,
         failed: Callable[[str], Any],
     ) -> None:
-        """`failed` ends the process: something live was changed half way."""
+        """`failed` ends the process, for one that skips nothing."""
         self.session = session
         self.sink = sink
         self.entries = entries
@@ -85,8 +85,7 @@ class ReplayRegions:
                     self.calls.push(frame, skipped)
                     return nothing
         except Exception as error:
-            self.session.trouble("skipping a region", error)
-            self.session.regions = None
+            self.failed(f"a region could not be looked at: {type(error).__name__}: {error}")
         return function
 
     def _skipped(self, name: str, frame: FrameType) -> Skipped | None:
