@@ -234,7 +234,7 @@ def test_an_import_may_run_a_module(tmp_path: Path) -> None:
 
 
 def test_a_module_that_no_name_leads_to_cannot_be_watched(tmp_path: Path) -> None:
-    text = "def make(): return nn.Linear(2, 1)\ndef f(net):\n    print(net(data[0][0]))"
+    text = "def make(): return nn.BatchNorm1d(2)\ndef f(net):\n    print(net(data[0][0]))"
     assert only(tmp_path, text + "\nother = make()", "f(other)").watch == ("other",)
     assert "can't be watched" in only(tmp_path, text, "f(make())").obstacle
 
