@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from florc.plan import Diagnostic
 
 PASSES = (
-    "ast", "scopes", "cfg", "defuse", "liveness", "callgraph", "heap", "effects", "loops", "plan",
-    "record", "replay", "source-map",
+    "ast", "scopes", "cfg", "defuse", "liveness", "callgraph", "heap", "effects", "loops",
+    "regions", "plan", "record", "replay", "source-map",
 )  # fmt: skip
 """What --emit prints; the last three come from the emitter."""
 DONE, REFUSED, BAD_INPUT, OUR_FAULT = 0, 1, 2, 123

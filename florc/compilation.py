@@ -26,16 +26,17 @@ class SourceModule:
 class Edit:
     """One change to a module's text.
 
-    (`line`, `col`) is where the statement (kind "for" or "while") or the call to wrap (kind
-    "iterator") begins in the user's text: line from 1, column from 0 in characters.  Several calls
-    may begin at one place (``a(b)(c)``): `end` tells which one is meant, None the outermost.
+    (`line`, `col`) is where the statement (kind "for" or "while") or the call to wrap (kinds
+    "iterator" and "region") begins in the user's text: line from 1, column from 0 in characters.
+    Several calls may begin at one place (``a(b)(c)``): `end` tells which one is meant, None the
+    outermost.
     """
 
     rel: str
-    kind: str  # "for" | "while" | "iterator"
+    kind: str  # "for" | "while" | "iterator" | "region"
     line: int
     col: int
-    loop: str  # column name; "" for iterator edits
+    loop: str  # column name, a region's name; "" for iterator edits
     state: tuple[str, ...]
     training: bool
     end: tuple[int, int] | None = None

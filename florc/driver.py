@@ -25,6 +25,7 @@ from florc.analysis.objects import Access, Function, Obj
 from florc.analysis.occurrences import eager_builtins
 from florc.analysis.program import Program, build_program
 from florc.analysis.recompute import recompute
+from florc.analysis.regions import RegionSite, regions
 from florc.analysis.unknown_calls import unknown_calls
 from florc.compilation import Compilation, CompileError, Edit, SourceModule
 from florc.dumps import Dumps
@@ -33,7 +34,17 @@ from florc.effects.model import EffectsError, load_effects
 from florc.emit.instrumented import instrumented_loops
 from florc.emit.source_map import NEWLINE
 from florc.frontend.project import Project, SourceError, load_project, project_root
-from florc.plan import Claim, Diagnostic, LoopPlan, ModulePlan, Plan, Recomputed
+from florc.frontend.statements import shown
+from florc.plan import (
+    Claim,
+    Diagnostic,
+    LogStatement,
+    LoopPlan,
+    ModulePlan,
+    Plan,
+    Recomputed,
+    RegionPlan,
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,7 @@ class Analysis:
     sets: dict[LoopSite, CheckpointSet]
     times: Clocks
     captures: Captures | None
+    regions: tuple[RegionSite, ...] = ()
 
 
 def compile_project(
@@ -126,8 +138,10 @@ def compile_project(
                 (again or live[site.function]).before[(sure if again else graph).heads[site.node]],
                 tuple(runs.values()),
             )
+    rereading = {site for site, result in sets.items() if result.rereads}
+    skippable = regions(program, summaries, sites, rereading) if solved.complete else ()
     analysis = Analysis(
-        project, program, summaries, tuple(sites), graphs, live, sets, times, captures
+        project, program, summaries, tuple(sites), graphs, live, sets, times, captures, skippable
     )
     plan = _plan(analysis)
     modules = tuple(SourceModule(m.path, m.rel, m.name, m.text) for m in project.modules)
@@ -187,7 +201,41 @@ def _plan(analysis: Analysis) -> Plan:
              "members": len(u.members)}
             for u in unknown
         ]  # fmt: skip
-    return Plan(project.script.rel, modules, loops, logs, tuple(diagnostics), extra=extra)
+    skippable = tuple(_region_plan(region, analysis.summaries, logs) for region in analysis.regions)
+    return Plan(
+        project.script.rel,
+        modules,
+        loops,
+        logs,
+        tuple(diagnostics),
+        extra=extra,
+        regions=skippable,
+    )
+
+
+def _region_plan(
+    region: RegionSite, summaries: Summaries, logs: tuple[LogStatement, ...]
+) -> RegionPlan:
+    ran = sorted(region.ran, key=repr)
+    accesses = [a for function in ran for a in summaries.direct.get(function, ())]
+    logging = {(a.function.module.rel, a.line) for a in accesses if a.kind == "log"}
+    blocked = bool(region.obstacle)
+    return RegionPlan(
+        region.id,
+        region.name,
+        region.function.module.rel,
+        region.call.lineno,
+        shown(region.call.func),
+        region.loops,
+        region.discarded,
+        region.plain,
+        region.watch,
+        tuple(log.id for log in logs if (log.file, log.line) in logging),
+        tuple(sorted({a.name for a in accesses if a.kind == "draw"})),
+        region.obstacle,
+        region.place if blocked else "",
+        region.line if blocked else 0,
+    )
 
 
 def _loop_plan(
@@ -276,6 +324,10 @@ def _edits(analysis: Analysis, plan: Plan) -> tuple[Edit, ...]:
             made = _iterator_edit(obj)
             if made is not None and not _instrumented(analysis, obj):
                 edits[made.rel, made.line, made.col, made.kind] = made
+    for region in analysis.regions:
+        made = _call_edit(region.call, region.function, "region", region.name)
+        if not region.obstacle:
+            edits.setdefault((made.rel, made.line, made.col, made.kind), made)
     return tuple(sorted(edits.values(), key=lambda e: (e.rel, e.line, e.col, e.kind)))
 
 
@@ -296,10 +348,13 @@ def _iterator_edit(obj: Obj) -> Edit | None:
     site, where = obj.site, obj.where
     if not isinstance(site, ast.Call) or where is None:
         return None
+    return _call_edit(site, where, "iterator", "")
+
+
+def _call_edit(call: ast.Call, where: Function, kind: str, name: str) -> Edit:
     text = where.module.text
-    end = (site.end_lineno or site.lineno, _column(text, site, end=True))
-    rel, column = where.module.rel, _column(text, site)
-    return Edit(rel, "iterator", site.lineno, column, "", (), False, end=end)
+    end = (call.end_lineno or call.lineno, _column(text, call, end=True))
+    return Edit(where.module.rel, kind, call.lineno, _column(text, call), name, (), False, end=end)
 
 
 def _column(text: str, node: ast.stmt | ast.expr, *, end: bool = False) -> int:

@@ -39,6 +39,7 @@ class Dumps(dict[str, str]):
             "heap": self._heap,
             "effects": self._effects,
             "loops": self._loops,
+            "regions": self._regions,
             "unknown": self._unknown,
         }
 
@@ -184,6 +185,20 @@ class Dumps(dict[str, str]):
                 f"counter {counter}",
                 *(f"nest {nest}" for nest in nests),
             ]
+        return found
+
+    def _regions(self) -> Sections:
+        found: Sections = {}
+        for region in self._analysis.regions:
+            lines = found[f"{region.function.module.rel}:{region.call.lineno} {region.name}"] = [
+                f"id {region.id}",
+                f"in {' '.join(region.loops)}",
+            ]
+            lines += [f"runs {function!r}" for function in sorted(region.ran, key=repr)]
+            if region.obstacle:
+                lines.append(f"executed: {region.obstacle}, {region.place}:{region.line}")
+            else:
+                lines += [f"watches {path}" for path in region.watch]
         return found
 
 

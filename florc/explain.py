@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from florc.plan import LogStatement, LoopPlan, Plan
+from florc.plan import LogStatement, LoopPlan, Plan, RegionPlan
 
 _STREAMS = {
     "python": "random",
@@ -35,7 +35,9 @@ def explain(plan: Plan, sizes: Mapping[str, Recorded] | None = None) -> str:
     depends on the machine or the time.
     """
     blocks = [_summary(plan)]
-    blocks += [_loop(loop, (sizes or {}).get(loop.name)) for loop in plan.loops]
+    for loop in plan.loops:
+        regions = [region for region in plan.regions if loop.name in region.loops]
+        blocks.append(_loop(loop, (sizes or {}).get(loop.name), regions))
     if plan.logs:
         blocks.append(_logs(plan.logs))
     if plan.extra.get("unknown"):
@@ -92,7 +94,7 @@ def _summary(plan: Plan) -> str:
     return f"{plan.script}: {', '.join(counts)}"
 
 
-def _loop(loop: LoopPlan, size: Recorded | None) -> str:
+def _loop(loop: LoopPlan, size: Recorded | None, regions: Sequence[RegionPlan]) -> str:
     where = f" in {loop.scope}" if loop.scope else ""
     role = "training loop" if loop.training else "loop"
     lines = [f"{loop.file}:{loop.line}: {role} `{loop.name}` ({loop.kind}{where})"]
@@ -137,9 +139,33 @@ def _loop(loop: LoopPlan, size: Recorded | None) -> str:
         lines.append(f"  volatile     {volatile} (clock times: not compared)")
     if loop.sinks:
         lines.append(f"  sinks        {', '.join(loop.sinks)}")
+    skippable = [region for region in regions if not region.obstacle]
+    executed = [region for region in regions if region.obstacle]
+    if skippable:
+        lines.append("  skippable")
+        lines += _table((f"{r.call}()", f"{r.file}:{r.line}", _skipped(r)) for r in skippable)
+    if executed:
+        lines.append("  not skippable")
+        lines += _table((f"{r.call}()", f"{r.file}:{r.line}", _obstacle(r)) for r in executed)
     jump = "yes" if loop.jump else f"no: {loop.jump_reason or 'its state cannot be restored'}"
     lines.append(f"  jump         {jump}")
     return "\n".join(lines)
+
+
+def _skipped(region: RegionPlan) -> str:
+    """What stands in for a region that is skipped, and what is looked at while recording."""
+    kept = [] if region.discarded else ["its result"]
+    kept += ["random states"] if region.rng else []
+    kept += (
+        [f"modes of {', '.join(region.watch)} (else unchanged: watched)"] if region.watch else []
+    )
+    return f"leaves {', '.join(kept)}" if kept else "leaves nothing"
+
+
+def _obstacle(region: RegionPlan) -> str:
+    if region.obstacle_file == region.file:
+        return _reason(region.obstacle, region.obstacle_line)
+    return f"{region.obstacle} ({region.obstacle_file}:{region.obstacle_line})"
 
 
 def _bytes(number: int) -> str:

@@ -145,6 +145,26 @@ class LogStatement:
 
 
 @dataclass(frozen=True)
+class RegionPlan:
+    """A call in a training loop that a replay may skip, or, with an `obstacle`, only just not."""
+
+    id: str  # stable id: "train.py:main:region:1a2b3c4d" (+ ":2" for the second alike)
+    name: str  # the key in emitted code
+    file: str
+    line: int
+    call: str  # what is called, as written
+    loops: tuple[str, ...]  # the innermost training loops around it, over calls
+    discarded: bool = False  # nobody sees its result
+    plain: bool = False  # evaluating its arguments has no effects
+    watch: tuple[str, ...] = ()  # paths (as of Member) to modules that it uses, in its frame
+    logs: tuple[str, ...] = ()  # ids of the log statements that it may run
+    rng: tuple[str, ...] = ()  # streams that it may draw from
+    obstacle: str = ""  # why it is executed always
+    obstacle_file: str = ""
+    obstacle_line: int = 0
+
+
+@dataclass(frozen=True)
 class ModulePlan:
     """One module of the project that the script reaches."""
 
@@ -184,6 +204,7 @@ class Plan:
     format: int = FORMAT
     florc: str = "0.1.0"
     extra: dict[str, Any] = field(default_factory=dict)
+    regions: tuple[RegionPlan, ...] = ()
 
     def loop(self, name: str) -> LoopPlan | None:
         """The loop whose column is `name`, or None."""
@@ -196,6 +217,11 @@ class Plan:
             for name in ("shared", "sinks"):
                 if not loop[name]:
                     del loop[name]
+        for region in data["regions"]:
+            for unset in [name for name, value in region.items() if not value]:
+                del region[unset]
+        if not self.regions:
+            del data["regions"]
         return json.dumps(data, indent=1, sort_keys=True) + "\n"
 
     @classmethod
@@ -257,7 +283,13 @@ class Plan:
             format=data["format"],
             florc=data["florc"],
             extra=data["extra"],
+            regions=tuple(_region(r) for r in data.get("regions", ())),
         )
+
+
+def _region(data: dict[str, Any]) -> RegionPlan:
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+    return RegionPlan(**values)
 
 
 def _claim(data: dict[str, Any]) -> Claim:

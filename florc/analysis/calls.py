@@ -642,9 +642,11 @@ class Calls(Expressions):
                 return rest.union(*kwargs.values()) if kwargs else rest
             return kwargs.get(bare, set())
 
+        mode = "sets" if effect.modes else "training" if effect.training_only else ""
+        reason = f"{shown}() mutates it"
         for location in effect.mutates:
             _, deep, package = location.partition("?")[0].partition("*")
-            self.mutate(at(location), f"{shown}() mutates it", deep=bool(deep), package=package)
+            self.mutate(at(location), reason, deep=bool(deep), package=package, mode=mode)
         self._flags(effect, at, node, shown)
 
         def given_but(where: str) -> set[Obj]:

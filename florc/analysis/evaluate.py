@@ -94,6 +94,7 @@ class State:
         deep: bool = False,
         package: str = "",
         certainty: str = "exact",
+        mode: str = "",
     ) -> None:
         """Objects that may be mutated here (sinks and immutable values can't be state)."""
         if not self.recording:
@@ -118,6 +119,7 @@ class State:
                 package=package if deep else "",
                 certainty=doubt,
                 reason=reason,
+                mode=mode,
             )
 
     def edge(self, callee: Function, at: ast.AST | None = None) -> None:

@@ -116,6 +116,7 @@ class Access:
     name: str = ""  # rebound name, RNG stream
     scope: Scope | None = None  # owner of a rebound name
     exact_target: bool = True  # the receiver can be nothing else (a kill needs this)
+    mode: str = ""  # "sets": only modules' modes change; "training": nothing, in evaluation mode
 
     @property
     def line(self) -> int:

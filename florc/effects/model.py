@@ -47,6 +47,12 @@ or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is 
 * ``reads_files``: it may read a file (a call that opens one only to write doesn't count).
 * ``swallows``: true if the context manager that it makes may swallow exceptions.
 * ``advances``: locations whose iterator position moves.
+* ``modes``: what it changes is only whether modules are in training mode.
+* ``training_only``: in evaluation mode it changes nothing of what it mutates (a module's call).
+* ``no_grad``: in its scope, or in a function that it decorates, tensors have no history.
+* ``lasting``: it changes what later calls in the process do, or uses input up, in a way that no
+  location tells; in a ``with`` statement it is undone.
+* ``transparent``: a function that it decorates has the effects and results that it had.
 
 ``[aliases]`` says that what begins with one name is meant by another: ``"tqdm.auto" = "tqdm"``; a
 ``*`` at the end stands for any one module in between (``"torch.nn.modules.*" = "torch.nn"``).
@@ -100,6 +106,11 @@ class Effect:
     advances: tuple[str, ...] = ()
     swallows: bool = False
     reads_files: bool = False
+    modes: bool = False
+    training_only: bool = False
+    no_grad: bool = False
+    lasting: bool = False
+    transparent: bool = False
 
 
 @dataclass(frozen=True)

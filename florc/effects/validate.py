@@ -20,7 +20,10 @@ STREAMS = ("python", "numpy", "torch", "cuda")
 
 LOCATION_FIELDS = ("mutates", "keeps", "kills_grads", "advances")
 EFFECT_LISTS = ("mutates", "keeps", "returns", "draws", "calls", "advances", "kills_grads")
-EFFECT_FLAGS = ("trains", "reads_grads", "sink", "swallows", "clock", "reads_files")
+EFFECT_FLAGS = (
+    *("trains", "reads_grads", "sink", "swallows", "clock", "reads_files"),
+    *("modes", "training_only", "no_grad", "lasting", "transparent"),
+)
 TYPE_LISTS = ("bases", "scalars", "own", "lacks", "holds", "iterable_calls", "iteration_draws")
 TYPE_FLAGS = ("sink", "immutable", "closed", "closed_base", "entries", "shares", "plain")
 TYPE_TEXTS = ("api", "elements", "parts", "note")

@@ -6,6 +6,8 @@ import ast
 
 ABI = "flor.runtime"
 """The package of which emitted code imports `abi`."""
+WRAPPERS = ("iterator", "after")
+"""Its functions that wrap calls."""
 
 
 def abi_alias(tree: ast.Module) -> str | None:
@@ -43,7 +45,7 @@ def _head_variable(test: ast.expr) -> str | None:
 
 
 def instrumented_loops(tree: ast.Module) -> frozenset[tuple[int, int]]:
-    """(line, UTF-8 column) of each loop, and of each wrapped iterator call, already emitted."""
+    """(line, UTF-8 column) of each loop, and of each call that is wrapped, already emitted."""
     alias = abi_alias(tree)
     if alias is None:
         return frozenset()
@@ -60,7 +62,7 @@ def instrumented_loops(tree: ast.Module) -> frozenset[tuple[int, int]]:
                 heads.setdefault(variable, []).append((node.lineno, node.col_offset))
         elif isinstance(node, ast.Assign) and _is_call(node.value, alias, "while_loop"):
             variables.update(t.id for t in node.targets if isinstance(t, ast.Name))
-        elif isinstance(node, ast.expr) and _is_call(node, alias, "iterator"):
+        elif isinstance(node, ast.expr) and any(_is_call(node, alias, name) for name in WRAPPERS):
             found.add((node.lineno, node.col_offset))
     for variable in variables:
         found.update(heads.get(variable, ()))

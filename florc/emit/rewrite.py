@@ -90,11 +90,12 @@ class _Rewriter:
             place = (edit.line, edit.col)
             if place in done:
                 continue
-            if edit.kind == "iterator":
+            if edit.kind in ("iterator", "region"):
                 call = self.layout.call(place, edit.end)
                 if call is None:
                     raise EmitError(edit.line, "no call begins here")
-                made += self._iterator(call)
+                wrapped = edit.kind == "region"
+                made += self._region(call, edit.loop) if wrapped else self._iterator(call)
                 continue
             loop = self.layout.loops.get(place)
             if isinstance(loop, cst.For) and edit.kind == "for" and loop.asynchronous is None:
@@ -181,6 +182,17 @@ class _Rewriter:
             return [opening, Splice(paren, paren, ", "), Splice(end, end, ")", closing=True)]
         comma = "," if self.text[paren + 1].isspace() else ", "
         return [opening, Splice(paren, paren + 1, comma)]
+
+    def _region(self, call: cst.Call, name: str) -> list[Splice]:
+        """`after(region("name", f)(…))`: the call stays one of the user's own frame."""
+        start, end = (self.layout.offset(place) for place in self.layout.span(call))
+        before = f"{self._gap(start)}{self.abi}.after({self.abi}.region({self._literal(name)}, "
+        callee = self.layout.extent(call.func)[1]
+        return [
+            Splice(start, start, before),
+            Splice(callee, callee, ")", closing=True),
+            Splice(end, end, ")", closing=True),
+        ]
 
     def _import(self) -> Splice:
         """The import, before the first statement that is neither docstring nor __future__."""

@@ -59,8 +59,8 @@ def query(sql: str, root: str | None = None) -> list[dict[str, Any]]:
 def replay(sql: str, root: str | None = None, **options: Any) -> list[dict[str, Any]]:
     """Like `query`, after re-executing what the query needs and no run has logged.
 
-    Options: `script`, `workers`, `from_start`.  Raises flor.runtime.errors.FlorError when it is
-    refused or when replayed values differ from recorded ones.
+    Options: `script`, `workers`, `from_start`, `skip`.  Raises flor.runtime.errors.FlorError when
+    it is refused or when replayed values differ from recorded ones.
     """
     from flor.runtime import api
 

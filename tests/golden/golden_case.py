@@ -8,6 +8,7 @@ that the compiler changes).  Comment lines in input.py say how it is executed:
     # golden: add-before "…" …        # golden: add-into "for x in xs:" …        one step deeper
     # golden: query SELECT epoch, probe FROM logs WHERE epoch IN (2, 5)          asked for by jumps
     # golden: argv --epochs 3         # golden: exit 1         # golden: jumps no
+    # golden: skips evaluate()        calls that replays skip, and no others
     # golden: broken why              not right yet: nothing is stored, and its tests may fail
 """
 
@@ -44,8 +45,11 @@ EAGER = (
     "record_heads.RecordHeads.head = (lambda head: lambda self, *a: "
     "(self.writer.drain(30.0), head(self, *a))[1])(record_heads.RecordHeads.head); "
     "replay_heads.CHECK_SHARE = float('inf'); "
+    "from flor.runtime.record import regions as record_regions; "
+    "record_regions.RecordRegions.share = record_regions.RecordRegions.grace = float('inf'); "
 )
-"""A checkpoint at every head, and every state that is passed compared with the recorded one."""
+"""A checkpoint at every head, every region noted, and every state that is passed compared with the
+recorded one."""
 RECORD = EAGER + "import sys; from flor.runtime.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
@@ -234,6 +238,11 @@ class Replayed:
     def jumps(self) -> list[Any]:
         """Where the workers jumped to."""
         return [jump for answer in self.answers for jump in answer["jumps"]]
+
+    @property
+    def skipped(self) -> set[str]:
+        """Calls that the workers skipped."""
+        return {f"{call}()" for answer in self.answers for call in answer["skipped"]}
 
     @property
     def notes(self) -> list[str]:

@@ -74,12 +74,14 @@ def check(run: Execution) -> None:
     assert not harness.promotions(run.folder), "a false alarm of the check"
 
     run.add_statements()
+    skipped: set[str] = set()
     for sql in run.values("query"):
         replayed = run.replay(sql, from_start=False)
         assert not replayed.problems, replayed
         assert not replayed.warnings, replayed
         assert not replayed.notes, replayed
         assert bool(replayed.jumps) == run.may_jump, replayed
+        skipped |= replayed.skipped
         (name,) = [column for column in replayed.columns if column in run.truth]
         place = replayed.columns.index(name)
         assert any(row[place] is not None for row in replayed.rows), replayed
@@ -87,11 +89,14 @@ def check(run: Execution) -> None:
         everything = run.replay(whole(sql), from_start=True)
         assert not everything.problems, everything
         assert not everything.jumps, everything
+        assert not everything.skipped, everything
         assert all(answer["compared"] for answer in everything.answers), everything
         assert_truth(run, name, everything.columns, everything.rows)
     for name in run.truth:
         columns, rows = run.query(f"SELECT {name} FROM logs")
         assert_truth(run, name, columns, rows)
+    wanted = run.values("skips")
+    assert not wanted or skipped == set(" ".join(wanted).split()), skipped
 
 
 def whole(sql: str) -> str:

@@ -23,15 +23,58 @@ import flor
 from flor.runtime import session as sessions
 from flor.runtime.loops import LoopIter
 from flor.runtime.record.heads import RecordHeads
+from flor.runtime.record.regions import RecordRegions
 from flor.runtime.replay.heads import Loop, ReplayHeads, Stop
+from flor.runtime.replay.regions import ReplayRegions
 from flor.runtime.replay.schedule import Position, Schedule
 from flor.runtime.session import Ctx, LoopState, Session, key
 from flor.runtime.store.values import freeze
 from florc.driver import compile_project
 from florc.emit.build import Build, assemble
 from florc.emit.load import code_for
+from florc.plan import RegionPlan
 
 STREAMS_OF_ANOTHER_PROCESS = 987_654
+
+
+class EveryRegion(RecordRegions):
+    """Notes every region, however short."""
+
+    share = grace = float("inf")
+
+    def __init__(self, session: Session) -> None:
+        self.entries: dict[tuple[Position, str, int], bytes] = {}
+        assert session.plan is not None
+        super().__init__(session, session.plan, self._keep)
+
+    def _keep(self, ctx: Ctx, region: str, number: int, data: bytes) -> None:
+        self.entries[key(ctx), region, number] = data
+
+
+class Skipping(ReplayRegions):
+    """Skips every region that logs nothing."""
+
+    def __init__(self, session: Session, entries: dict[tuple[Position, str, int], bytes]) -> None:
+        assert session.plan is not None
+        super().__init__(session, session.plan, Unwanted(), entries, _impossible)  # type: ignore[arg-type]
+
+    def wants(self, plan: RegionPlan, position: Position) -> bool:
+        """Every value is compared."""
+        return bool(plan.logs)
+
+
+class Unwanted:
+    """A sink of which nothing is wanted."""
+
+    wanted: dict[Position, frozenset[str]] = {}
+
+    def skipped(self, position: Position, logged: dict[str, int]) -> None:
+        """Nothing is logged in a region that is skipped."""
+        assert not logged
+
+
+def _impossible(why: str) -> Any:
+    raise AssertionError(why)
 
 
 class Restarted(BaseException):
@@ -163,6 +206,8 @@ class Outcome:
     wrong: str = ""  # a difference to the truth
     loops: int = 0  # training loops of the plan
     exact: int = 0  # of them without an assumed member
+    kept: int = 0  # executions of regions that were noted
+    skipped: int = 0  # calls of regions that were skipped
 
 
 def truth(text: str) -> list[tuple[str, Any]]:
@@ -178,10 +223,11 @@ def truth(text: str) -> list[tuple[str, Any]]:
     return values.logged
 
 
-def run(mode: str, build: Build, code: Any, values: Values, heads: Any) -> Any:
+def run(mode: str, build: Build, code: Any, values: Values, heads: Any, regions: Any = None) -> Any:
     """Run the emitted program in a session; `heads(session)` makes its heads."""
     session = Session(mode, build.plan, values, quiet=True)
     session.heads = made = heads(session)
+    session.regions = made.regions = regions(session) if regions is not None else None
     session.activate()
     try:
         with as_main() as main:
@@ -229,19 +275,24 @@ def judged(
     recorded = Values()
     files = folder / "checkpoints"
     random.seed(STREAMS_OF_ANOTHER_PROCESS)
-    record = run("record", build, code, recorded, lambda s: EveryHead(s, files, recorded))
+    record = run(
+        "record", build, code, recorded, lambda s: EveryHead(s, files, recorded), EveryRegion
+    )
+    entries = record.regions.entries
     record.close(10)
     if recorded.logged != expected:
         return Outcome(wrong=f"recording: {first_difference(expected, recorded.logged)}")
     if record.notes:
         return Outcome(refused=refused, restarts=tuple(record.notes))
-    jumps, restarts = 0, []
+    jumps, restarts, skipped = 0, [], 0
     chosen = [h for n, h in enumerate(record.heads) if n % every == 0 or not h.outer]
     for head in chosen:
         values = Values()
         random.seed(STREAMS_OF_ANOTHER_PROCESS + 1)
         jump = functools.partial(OneJump, values=values, head=head)
-        replay = run("replay", build, code, values, jump)
+        skip = functools.partial(Skipping, entries=entries)
+        replay = run("replay", build, code, values, jump, skip)
+        skipped += sum(replay.regions.skipped.values())
         where = f"{head.outer} {head.loop} {head.stop.index}"
         if replay.landed is None:
             restarts.append(f"{where}: {getattr(replay, 'why', '')} {replay.notes}")
@@ -253,7 +304,9 @@ def judged(
         found = first_difference(expected[head.logged :], values.logged[replay.landed :])
         if found:
             return Outcome(len(record.heads), jumps, refused, tuple(restarts), f"{where}: {found}")
-    return Outcome(len(record.heads), jumps, refused, tuple(restarts))
+    return Outcome(
+        len(record.heads), jumps, refused, tuple(restarts), kept=len(entries), skipped=skipped
+    )
 
 
 def first_difference(expected: list[tuple[str, Any]], got: list[tuple[str, Any]]) -> str:

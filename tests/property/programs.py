@@ -654,6 +654,126 @@ class Fit:
 """
 
 
+REGIONS = """
+def measured(xs, n):
+    total, seen = 0, []
+    for v in xs[:5]:
+        seen.append((v + n) % 13)
+        total += random.randint(0, 3) + len(seen)
+    return total % 97
+
+
+def tabled(xs, n):
+    table = {"a": [], "n": n % 50}
+    for v in xs[:6]:
+        table["a"].append(v % 17)
+        table.setdefault("b", table["a"])
+    return table
+
+
+def own(n):
+    box = Data(n % 7, [n])
+    box.add(n).bump(random.randint(0, 5))
+    return box.total % 60
+
+
+def noise(n):
+    rng = random.Random(n)
+    return [rng.randint(0, 9) for _ in range(3)]
+
+
+def reader(n):
+    return (sum(L0) + len(D0) + n + Box.made) % 80
+
+
+def viewed(o):
+    n, items, *_ = o.view()
+    return (n + sum(items[-3:])) % 70
+
+
+def bundled(n):
+    items = []
+
+    def put(v):
+        items.append(v)
+
+    for v in range(n % 4):
+        put(v + random.randint(0, 1))
+    return n % 30, items
+
+
+def leaky(xs, n):
+    # Gives back what it was given.
+    return xs, n + len(xs)
+
+
+def drained(xs, n):
+    # Changes what it was given, by another name.
+    ys = xs if n % 2 else [n]
+    ys.append(random.randint(0, 9))
+    del ys[:-4]
+
+
+def drawer(r, n):
+    # Moves somebody's random generator.
+    return r.randint(0, n % 5 + 1)
+
+
+def stepped(it, n):
+    # Advances somebody's iterator.
+    return (next(it, 1) + n) % 65
+
+
+def touchy(n):
+    if random.randint(0, 2) == 0:
+        raise ValueError(n)
+    return n % 20
+
+
+def remembered(n, kept=[0]):
+    kept[0] += n % 3
+    return kept[0] % 40
+
+
+def tallied(n):
+    globals_holder["x"] = n
+    return len(globals_holder["y"])
+
+
+spare = 3
+
+
+def rebinds(n):
+    global spare
+    spare = (spare + n) % 90
+    return spare
+
+
+def both(xs, n):
+    return measured(xs, n) + own(n)
+
+
+def fills(box, n):
+    # Changes an object that it may have made itself.
+    box = box if n % 3 else Box(n)
+    box.items.append(n)
+    del box.items[:-4]
+    return len(box.items)
+
+"""
+CALLS = (
+    "{i1!} = measured({L1}, {I})", "measured({L1}, {I})", "{i1!} = own({I})", "own({I})",
+    "{L1!} = noise({I})", "{i1!} = reader({I})", "{i1!} = viewed({O1})", "{T1!} = bundled({I})",
+    "tab = tabled({L1}, {I})\n{L2!} = tab['a']\n{L3!} = tab.get('b', [])",
+    "{L1!}, {i1!} = leaky({L2}, {I})", "drained({L1}, {I})", "{i1!} = drawer({R1}, {I})",
+    "{i1!} = stepped({G1}, {I})", "{i1!} = remembered({I})", "{i1!} = tallied({I})",
+    "try:\n    {i1!} = touchy({I})\nexcept ValueError:\n    {i1!} += 1",
+    "{i1!} = both({L1}, {I})", "{i1!} = rebinds({I})", "{i1!} = fills({O1}, {I})", "{Y1}.probe()",
+    "value = {Y1}.probe()\n{i1!} = int(value * 10) % 40",
+)  # fmt: skip
+"""Calls that may be regions, and some that are nearly."""
+
+
 class Scope:
     """What a body may read and rebind, by type."""
 
@@ -665,7 +785,8 @@ class Scope:
 class Writer:
     """Writes one program; every choice comes from `rng`."""
 
-    def __init__(self, rng: random.Random, size: int) -> None:
+    def __init__(self, rng: random.Random, size: int, regions: bool = False) -> None:
+        self.regions = regions
         self.rng = rng
         self.size = size
         self.functions: list[tuple[str, str, bool]] = []  # name, parameter types, generator
@@ -744,6 +865,12 @@ class Writer:
             return self.compound(scope, depth, loop, log)
         if self.functions and roll < 0.3:
             return self.call(scope)
+        if self.regions and self.rng.random() < 0.5:
+            for _ in range(20):
+                template = self.pick(CALLS)
+                kinds = re.findall(r"\{([a-zA-Z])\d!\}", template)
+                if self.usable(template) and all(scope.rebindable.get(kind) for kind in kinds):
+                    return self.fill(template, scope).split("\n")
         if roll < 0.5:
             kind = self.pick([k for k in MAKE if scope.rebindable.get(k)])
             if self.rng.random() < 0.3:
@@ -937,7 +1064,7 @@ class Writer:
         for kind in order:
             for name in globals_[kind]:
                 lines.append(f"{name} = {self.fill(self.pick(MAKE[kind]), Scope(plain, {}))}")
-        text = HEADER.format(seed=seed) + EXTRA
+        text = HEADER.format(seed=seed) + EXTRA + REGIONS * self.regions
         text += NUMPY * ("numpy" in self.imports) + TORCH * ("torch" in self.imports)
         text += "\n".join(lines) + "\n\n\n"
         functions: list[str] = []
@@ -976,6 +1103,6 @@ class Writer:
         return text + "\n".join([*body, ""])
 
 
-def program(rng: random.Random, size: int = 8) -> str:
-    """A random program."""
-    return Writer(rng, size).program()
+def program(rng: random.Random, size: int = 8, regions: bool = False) -> str:
+    """A random program; with `regions`, one with many calls that a replay may skip."""
+    return Writer(rng, size, regions).program()

@@ -24,9 +24,13 @@ FIRST_SEED = 100_000
 FAST_SEEDS, FAST_PARTS = 100, 4
 
 
+REGION_SEEDS = 400_000
+"""From here on, programs have many calls that may be skipped."""
+
+
 def program_of(seed: int) -> str:
     """The program with that number."""
-    return programs.program(random.Random(seed), 1 + seed % 12)
+    return programs.program(random.Random(seed), 1 + seed % 12, seed >= REGION_SEEDS)
 
 
 def checked(seed: int, every: int) -> jumping.Outcome | None:
@@ -70,6 +74,8 @@ def tally(seeds: range, every: int) -> Counter[str]:
         found["heads"] += outcome.heads
         found["jumps"] += outcome.jumps
         found["given up"] += len(outcome.restarts)
+        found["kept regions"] += outcome.kept
+        found["skipped regions"] += outcome.skipped
     return found
 
 
@@ -120,6 +126,32 @@ def test_many_programs_with_a_coarse_heap(shard: int, monkeypatch: pytest.Monkey
     first = 300_000 + shard * SHARD
     found = tally(range(first, first + SHARD // 5), every=2)
     assert found["programs"] > 10 and found["jumps"] > 10
+
+
+@pytest.fixture
+def every_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regions that aren't worth skipping are regions too."""
+    monkeypatch.setattr("florc.analysis.judge.Judge.expected", lambda judge, ran: True)
+
+
+@pytest.mark.parametrize("part", range(FAST_PARTS))
+@pytest.mark.usefixtures("every_region")
+def test_skipped_calls_leave_what_they_left(part: int) -> None:
+    """A replay that skips whatever may be skipped goes on as the plain program does."""
+    first = REGION_SEEDS + part
+    found = tally(range(first, first + 60, FAST_PARTS), every=3)
+    print(dict(found))
+    assert found["skipped regions"] > 10 and found["jumps"] > 3 * found["given up"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", range(SHARDS))
+@pytest.mark.usefixtures("every_region")
+def test_many_programs_with_skipped_calls(shard: int) -> None:
+    """The same over many programs."""
+    first = REGION_SEEDS + 1000 + shard * SHARD
+    found = tally(range(first, first + SHARD // 2), every=2)
+    assert found["skipped regions"] > 10 and found["jumps"] > 3 * found["given up"]
 
 
 @pytest.mark.slow

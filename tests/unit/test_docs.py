@@ -96,6 +96,7 @@ def test_effect_fields_are_documented() -> None:
 def test_plan_fields_are_documented() -> None:
     text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
     kinds = (plan.Plan, plan.ModulePlan, plan.LoopPlan, plan.LogStatement, plan.Member)
+    kinds += (plan.RegionPlan,)
     for kind in (*kinds, plan.Diagnostic):
         fields = [f.name for f in dataclasses.fields(kind)]
         assert [name for name in fields if not re.search(rf"`{name}`", text)] == []
@@ -112,6 +113,8 @@ def with_outputs(text: str, folder: Path) -> str:
     assert script is not None
     (folder / "pyproject.toml").touch()
     (folder / "fit.py").write_text(script[1], encoding="utf-8")
+    for name, body in re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```", text, re.DOTALL | re.M):
+        (folder / name).write_text(body, encoding="utf-8")
 
     def block(found: re.Match[str]) -> str:
         arguments = found[1].split()

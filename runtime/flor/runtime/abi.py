@@ -1,7 +1,8 @@
 """What emitted code calls, and nothing else.
 
 Outside a recording or a replay every call is transparent: `loop` gives the iterable back,
-`head` is True, `iterator(f, …)` is `f(…)`.  Changing a signature here means a new ABI_VERSION.
+`head` is True, `iterator(f, …)` is `f(…)`, `after(region("name", f)(…))` too.  Changing a
+signature here means a new ABI_VERSION.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from . import session
 
 ABI_VERSION = 1
 
-__all__ = ["ABI_VERSION", "iterator", "loop", "while_loop"]
+__all__ = ["ABI_VERSION", "after", "iterator", "loop", "region", "while_loop"]
 
 
 def loop(name: str, iterable: Iterable[Any], state: tuple[str, ...] | None = None) -> Iterable[Any]:
@@ -50,3 +51,24 @@ def iterator(factory: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if heads is None:
         return factory(*args, **kwargs)
     return heads.made_iterator(factory, args, kwargs)
+
+
+def region(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, to be called at once and the result given to `after`.
+
+    In a replay that wants nothing from inside, something that does nothing takes its place.
+    """
+    active = session.current
+    regions = active.regions if active is not None else None
+    if regions is None:
+        return function
+    return regions.region(name, function, sys._getframe(1))
+
+
+def after(result: Any) -> Any:
+    """`result`, or what a region that was skipped returned when it was recorded."""
+    active = session.current
+    regions = active.regions if active is not None else None
+    if regions is None:
+        return result
+    return regions.after(result, sys._getframe(1))

@@ -30,6 +30,7 @@ def replay(
     script: str | None = None,
     workers: int = 1,
     from_start: bool = False,
+    skip: bool = True,
 ) -> list[dict[str, Any]]:
     """Rows of `sql` after re-executing what it lacks.  Raises FlorError on differences."""
     from .replay.command import answer
@@ -39,7 +40,7 @@ def replay(
     base = project_root(Path(script)) if root is None and script is not None else _root(root)
     with Store.open(base) as store:
         asked = request(store, base, sql, script, not from_start)
-        report = answer(store, asked, jumps=not from_start, workers=workers)
+        report = answer(store, asked, jumps=not from_start, workers=workers, skip=skip)
     if report.problems:
         raise FlorError("; ".join(report.problems), report.code or 1)
     return [dict(zip(report.columns, row)) for row in report.rows]

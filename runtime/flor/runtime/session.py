@@ -59,6 +59,16 @@ class Heads(Protocol):
         """Called when a training loop is left, however."""
 
 
+class Regions(Protocol):
+    """What happens around the calls of regions: they are noted, or skipped."""
+
+    def region(self, name: str, function: Any, frame: FrameType) -> Any:
+        """What to call in the place of `function`."""
+
+    def after(self, result: Any, frame: FrameType) -> Any:
+        """What the call is taken to have returned."""
+
+
 class LoopState:
     """One instrumented loop being run.  The stack holds it; the frame holds the iterator."""
 
@@ -77,7 +87,8 @@ class LoopState:
         self.base = 0  # heads passed by earlier entries under the same outer position
         self.index = 0  # of the next head, counted from the first entry
         self.value: object = None
-        self.children: dict[str, int] = {}  # name -> heads passed, under the current position
+        # Under the current position: name of a loop -> heads passed; of a region -> calls.
+        self.children: dict[str, int] = {}
         self.open = True
         self.raised = False  # an exception was leaving the loop when it was closed
         self.origins: Origins | None = None  # what there was at this entry's first head
@@ -96,6 +107,7 @@ class Session:
         self.root = LoopState("", None, 0)
         self.stack: list[LoopState] = [self.root]
         self.heads: Heads | None = None
+        self.regions: Regions | None = None
         self.notes: list[str] = []
         self.arguments: dict[str, Any] = {}
         self.recorded_arguments: dict[str, Any] | None = None  # in a replay
@@ -123,7 +135,7 @@ class Session:
         if current is self:
             current = None
         flor._log = flor._arg = flor._loop = None
-        self.heads = None
+        self.heads = self.regions = None
         self.sink = Nothing()
 
     def live(self) -> bool:

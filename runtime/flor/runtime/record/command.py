@@ -93,6 +93,10 @@ class Recording:
                 FileState(folder / "files", self.target.root, os.getcwd()) if rereads else None,
             )
             self.session.heads = self.heads
+            if any(not region.obstacle for region in plan.regions):
+                from .regions import RecordRegions
+
+                self.session.regions = RecordRegions(self.session, plan, self.writer.region)
         except Exception as error:
             self.session.trouble("checkpointing", error)
 

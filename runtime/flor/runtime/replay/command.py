@@ -50,7 +50,12 @@ def replay(args: argparse.Namespace) -> int:
         old = signal.signal(signal.SIGTERM, _terminated)
         try:
             report = answer(
-                store, asked, jumps=not args.from_start, workers=args.workers, quiet=args.quiet
+                store,
+                asked,
+                jumps=not args.from_start,
+                workers=args.workers,
+                quiet=args.quiet,
+                skip=not args.no_skip,
             )
         finally:
             signal.signal(signal.SIGTERM, old)
@@ -67,14 +72,20 @@ def _terminated(signum: int, frame: FrameType | None) -> NoReturn:
 
 
 def answer(
-    store: Store, asked: Request, *, jumps: bool, workers: int, quiet: bool = True
+    store: Store,
+    asked: Request,
+    *,
+    jumps: bool,
+    workers: int,
+    quiet: bool = True,
+    skip: bool = True,
 ) -> Report:
     """Execute the work, store its values, answer the query."""
     problems: list[str] = []
     code = 0
     if asked.work:
         pool = Workers(store.root, workers)
-        for outcome in pool.run(asked.work, jumps):
+        for outcome in pool.run(asked.work, jumps, skip):
             lines, failed = _settle(store, outcome, quiet)
             problems += lines
             code = max(code, int(failed))
@@ -95,6 +106,9 @@ def _settle(store: Store, outcome: Outcome, quiet: bool) -> tuple[list[str], boo
     if not quiet:
         for note in dict.fromkeys(outcome.notes):
             say(f"run {run}: {note}")
+        if found.skipped:
+            calls = ", ".join(f"{call} {times}" for call, times in sorted(found.skipped.items()))
+            say(f"run {run}: calls skipped, as nothing from inside them is wanted: {calls}")
     done: list[Position] = list(found.done)
     if found.outside_done and () in work.demand.wanted:
         done.append(())

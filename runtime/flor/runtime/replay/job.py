@@ -43,6 +43,7 @@ class Job:
     scratch: str
     answer: str
     quiet: bool = False
+    skip: bool = True  # regions from which nothing is wanted
 
     def write(self, path: Path) -> None:
         """As JSON."""
@@ -85,6 +86,7 @@ class Answer:
     jumps: list[Position] = field(default_factory=list)
     executed: int = 0  # iterations of training loops
     stored: int = 0  # hindsight values
+    skipped: dict[str, int] = field(default_factory=dict)  # call of a region -> how often
 
     def write(self, path: Path) -> None:
         """As JSON, atomically."""

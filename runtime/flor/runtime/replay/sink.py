@@ -58,7 +58,7 @@ class ReplaySink:
             return
         position = self._position(ctx)
         if self.old is not None and stmt not in self.old:
-            if name in self.wanted.get(self._recorded_part(position), ()):
+            if name in self.wanted.get(self.recorded_part(position), ()):
                 self.writer.log(name, value, ctx, stmt)
                 self.stored += 1
             return
@@ -71,7 +71,7 @@ class ReplaySink:
             self.writer.log(name, value, ctx, stmt)
             self.stored += 1
 
-    def _recorded_part(self, position: Position) -> Position:
+    def recorded_part(self, position: Position) -> Position:
         """A position up to the first loop that the recorded script didn't note."""
         if self.new_loops:
             for depth, (loop, _) in enumerate(position):
@@ -94,6 +94,13 @@ class ReplaySink:
             self.divergences.append(
                 Divergence(position, place, name, recorded[:200], replayed[:200])
             )
+
+    def skipped(self, position: Position, logged: Mapping[str, int]) -> None:
+        """A region was skipped that had logged so many values of these names."""
+        for name, number in logged.items():
+            if name in self.hindsight or name in self.recorded_names:
+                key = (name, position)
+                self._ordinals[key] = self._ordinals.get(key, 0) + number
 
     def iteration(self, ctx: Ctx, t: float) -> None:
         """Count it; old ordinals are forgotten when an outermost loop goes on."""

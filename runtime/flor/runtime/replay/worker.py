@@ -27,6 +27,7 @@ from ..session import Session
 from ..store import RunWriter, Store
 from .heads import ReplayHeads, Stop
 from .job import EXIT_ANSWERED, RESTART, Answer, Job
+from .regions import ReplayRegions
 from .schedule import Position, Schedule
 from .sink import ReplaySink
 
@@ -89,6 +90,21 @@ class Worker:
             promoted=frozenset((p.loop, p.path) for p in self.promotions),
         )
         self.session.heads = self.heads
+        self.regions: ReplayRegions | None = None
+        # Where the analysis was wrong once, nothing that rests on it alone is left out.
+        wrong = any(not p.guarded for p in self.promotions)
+        if job.skip and job.jumps and plan.regions and not wrong:
+            with Store.open(self.root) as store:
+                entries = store.regions(job.run)
+            self.regions = ReplayRegions(self.session, plan, self.sink, entries, self._not_skipped)
+            self.session.regions = self.regions
+
+    def _not_skipped(self, why: str) -> NoReturn:
+        self.restart(why, None, no_jumps=True)
+
+    def skipping(self) -> bool:
+        """Whether something that the run did was not done again."""
+        return bool(self.heads.jumped or (self.regions is not None and self.regions.skipped))
 
     def _target(self) -> Target:
         job = self.job
@@ -198,7 +214,7 @@ class Worker:
     def finish(self, why: str, script_ended: bool = False) -> NoReturn:
         """Write the answer and end the process at once."""
         answer = self.answer
-        if script_ended and self.unlike and self.heads.jumped:
+        if script_ended and self.unlike and self.skipping():
             self.restart(f"{why} after a jump", None, no_jumps=True)
         try:
             self.session.deactivate()
@@ -242,6 +258,7 @@ class Worker:
             answer.divergence_count = self.sink.count
             answer.compared = self.sink.compared
             answer.stored = self.sink.stored
+            answer.skipped = dict(self.regions.skipped) if self.regions is not None else {}
             answer.executed = self.sink.executed
             answer.jumps = self.heads.jumped
             answer.notes = self.session.notes
@@ -259,7 +276,7 @@ class Worker:
             return
         if under(path, "/proc", "/sys", "/dev", os.path.join(self.job.root, ".flor")):
             return
-        if self.heads.jumped:
+        if self.skipping():
             self.restart(f"{path} was written after the run began", None, no_jumps=True)
         if path not in self.answer.stale:
             self.answer.stale.append(path)

@@ -46,8 +46,9 @@ class Workers:
         self.folder = _new_folder(root)
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
+        self.skip = True
 
-    def run(self, work: Iterable[Work], jumps: bool) -> Iterator[Outcome]:
+    def run(self, work: Iterable[Work], jumps: bool, skip: bool = True) -> Iterator[Outcome]:
         """Replay each run; yields outcomes in the order of `work`."""
         jobs = [
             (one, part, number)
@@ -55,6 +56,7 @@ class Workers:
                 (one, part) for one in work for part in _parts(one, self.count)
             )
         ]
+        self.skip = skip
         pool = ThreadPoolExecutor(max_workers=self.count)
         try:
             futures = [pool.submit(self._one, w, part, n, jumps) for w, part, n in jobs]
@@ -118,6 +120,7 @@ class Workers:
             status=work.run.status or "",
             horizon=work.horizon,
             jumps=jumps,
+            skip=self.skip,
             banned=sorted(banned),
             scratch=str(scratch),
             answer=str(self.folder / f"answer-{number}.json"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
 from .positions import Nodes, context_at
+from .schema import REGIONS
 from .values import encode, is_typed
 
 _INSERT_RECORDED = "INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, 1)"
@@ -46,6 +48,7 @@ class Batch:
         self._statements: dict[str, int] = {}
         self._shapes_of: dict[tuple[int, int], bool] = {}
         self._ordinals: dict[tuple[int, int], int] = {}
+        self._has_regions = False  # whether the table is there
         # The ordinals of nodes from this one on are all in memory; 0: not known yet.
         self._complete_from = 0
 
@@ -154,6 +157,19 @@ class Batch:
 
     def _reset(self) -> None:
         self._ordinals.clear()
+
+    def _region(self, ctx: Any, region: str, number: int, data: bytes) -> None:
+        node, _ = self._nodes.resolve(ctx, None)
+        if not self._has_regions:
+            self._connection.execute(REGIONS)
+            self._has_regions = True
+        stmt_id = self._statements.get(region)
+        if stmt_id is None:
+            stmt_id = self._statements[region] = intern_statement(self._connection, region)
+        self._connection.execute(
+            "INSERT OR REPLACE INTO regions VALUES (?, ?, ?, ?, ?)",
+            (self._run, node, stmt_id, number, zlib.compress(data)),
+        )
 
     def _checkpoint(self, published: Any, time: float) -> None:
         # The head's own iteration may never begin (a loop's last head): only the outer one is sure.

@@ -74,6 +74,14 @@ CREATE TABLE blobs (blob TEXT PRIMARY KEY, text BLOB) WITHOUT ROWID;
 INSERT INTO shapes VALUES (0, NULL, NULL, 0);
 """
 
+REGIONS = """
+CREATE TABLE IF NOT EXISTS regions (
+    run INTEGER, node INTEGER, stmt_id INTEGER, number INTEGER, data BLOB,
+    PRIMARY KEY (run, node, stmt_id, number)
+) WITHOUT ROWID
+"""
+"""What executions of skippable regions left behind.  Made with the first: a store may lack it."""
+
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open a connection in autocommit mode, with the settings every process shares."""

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -291,6 +292,23 @@ class Store:
         return result
 
     # -- hindsight -----------------------------------------------------------------------------
+
+    def regions(self, run: int) -> dict[tuple[Position, str, int], bytes]:
+        """What executions of regions left: (position, region, number of the call) -> bytes."""
+        query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'regions'"
+        if self.connection.execute(query).fetchone() is None:
+            return {}
+        positions = {node: position for node, position, _, _ in self._nodes(run)}
+        rows = self.connection.execute(
+            "SELECT node, stmt, number, data FROM regions JOIN statements USING (stmt_id) "
+            "WHERE run = ?",
+            (run,),
+        )
+        return {
+            (positions[node], stmt, number): zlib.decompress(data)
+            for node, stmt, number, data in rows
+            if node in positions
+        }
 
     def mark_replayed(self, run: int, marks: Iterable[tuple[str, str, Position]]) -> None:
         """Note that these (name, statement id, position) have been executed again."""

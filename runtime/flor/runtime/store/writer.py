@@ -77,6 +77,10 @@ class RunWriter:
         """Note a published checkpoint (loop, position, file, nbytes, stored, …)."""
         self._append(("checkpoint", published, time.time()))
 
+    def region(self, ctx: Any, region: str, number: int, data: bytes) -> None:
+        """Note what execution `number` of a region at context `ctx` left behind."""
+        self._append(("region", ctx, region, number, data))
+
     def reset_ordinals(self) -> None:
         """After a replay jumped: iterations that run again count their values from 0 again."""
         self._append(("reset",))

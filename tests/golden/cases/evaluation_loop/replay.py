@@ -28,5 +28,5 @@ for epoch in flor_abi.loop("epoch", range(5), state=("threshold", "train_set")):
     for x, label in flor_abi.loop("step", train_set, state=("threshold",)):
         if (x > threshold) != label:
             threshold += 0.05 if x > threshold else -0.05
-    accuracy = evaluate(threshold, epoch)
+    accuracy = flor_abi.after(flor_abi.region("evaluate", evaluate)(threshold, epoch))
     print(f"{epoch} {threshold:.3f} {accuracy:.3f}")

@@ -49,7 +49,7 @@ def main():
     scheduler = optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.7)
     for epoch in flor_abi.loop("epoch", range(1, args.epochs + 1), state=("model", "optimizer", "scheduler")):
         train(args, model, loader, optimizer, epoch)
-        test(model, test_loader)
+        flor_abi.after(flor_abi.region("test", test)(model, test_loader))
         scheduler.step()
 
 

@@ -21,7 +21,7 @@ def step(x):
 try:
     for n in flor_abi.loop("n", range(12), state=("state", "failures")):
         try:
-            state["x"] = step(state["x"])
+            state["x"] = flor_abi.after(flor_abi.region("step", step)(state["x"]))
             state["good"] += 1
         except ValueError as error:
             state["bad"] += 1
