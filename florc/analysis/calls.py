@@ -662,7 +662,9 @@ class Calls(Expressions):
             called = at(where)
             if where.endswith("*"):  # a partial: what it holds is called, with all that it holds
                 held = {e for o in called for e in self.heap.contents_of(o)}
-                for obj in held:
+                first = {e for o in called for e in self.heap.field(o, "func")}
+                held |= first
+                for obj in first or held:
                     passed = everything | (held - {obj})
                     results |= self._call_held(obj, passed, node, shown)
                 continue
@@ -797,6 +799,7 @@ class Calls(Expressions):
 
     def _called_by_iterating(self, names: tuple[str, ...], reached: set[Obj]) -> None:
         """The methods `names` of what an iterable holds, and functions that it was given."""
+        alike: dict[tuple[str, str], set[Obj]] = {}  # one entry holds for all of a type
         for held in reached:
             if (names, held) in self.called_back and not self.recording:
                 continue  # with the same arguments
@@ -808,14 +811,18 @@ class Calls(Expressions):
                 if self.heap.grain != FINE:
                     self.called_back.add((names, held))
                 for name in names:
-                    effect = self.effects.exact.get(f"{held.type}.{name}")
-                    if effect is not None:
-                        self.apply(effect, {held}, [], {}, set(), self.statement, name)
+                    alike.setdefault((held.type, name), set()).add(held)
             elif held.kind in ("function", "bound"):  # collate_fn, worker_init_fn
                 self.called_back.add((names, held))
                 assert held.function is not None
                 batch = self.heap.alloc(held.function.node, "", tag="batch")
                 self._call_back(held, {batch}, held.site or self.statement)
+        for (type_name, name), receivers in alike.items():
+            effect = self.effects.exact.get(f"{type_name}.{name}")
+            if effect is not None:
+                if name == "__call__":
+                    self._module_calls(receivers, set(), self.statement)
+                self.apply(effect, receivers, [], {}, set(), self.statement, name)
 
     def _result(self, effect: Effect, receiver: set[Obj], at, node: ast.AST) -> set[Obj]:  # type: ignore[no-untyped-def]
         found: set[Obj] = set()
@@ -924,8 +931,13 @@ class Calls(Expressions):
                 for keeper in list(keepers):
                     self.heap.add_contents(keeper, flat)
                 continue
+            name, _, location = location.rpartition("=")
             methods = {o for o in at(location) if o.kind == "bound" or self._known_method(o)}
             kept = self.value_of(at(location)) | methods
+            if name:
+                for keeper in list(keepers):
+                    self.heap.add_field(keeper, name, kept)
+                continue
             pieces: dict[Obj, set[Obj]] = {}
             for keeper in list(keepers):
                 copies = self.heap.makes(node, keeper) and keeper.type in SEQUENCES

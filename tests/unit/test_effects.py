@@ -22,7 +22,7 @@ SHIPPED = sorted((Path(__file__).parents[2] / "florc" / "effects").glob("*.toml"
 RESULT = (
     r"(elem:|sum:|call:|part:|holder:|flat:|copy:|deepcopy:|pairs:|values:|holding:|groups:|tees:)?"
 )
-LOCATION = re.compile(RESULT + r"(self|args|\d+|[A-Za-z_]\w*)(\.\w+)?(\*[\w.]*)?(\?\w+)?")
+LOCATION = re.compile(RESULT + r"(\w+=)?(self|args|\d+|[A-Za-z_]\w*)(\.\w+)?(\*[\w.]*)?(\?\w+)?")
 
 
 # -- the files themselves ------------------------------------------------------------------------
