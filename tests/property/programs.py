@@ -744,8 +744,9 @@ class Writer:
             return self.compound(scope, depth, loop, log)
         if self.functions and roll < 0.3:
             return self.call(scope)
-        if roll < 0.5:
-            kind = self.pick([k for k in MAKE if scope.rebindable.get(k)])
+        kinds = [k for k in MAKE if scope.rebindable.get(k)]
+        if kinds and roll < 0.5:
+            kind = self.pick(kinds)
             if self.rng.random() < 0.3:
                 source = self.fill(self.pick(MAKE[kind]), scope)
             else:
