@@ -164,7 +164,7 @@ class Heap:
         """Whether "anything" may stand for an object: it has no behaviour of the project's."""
         if obj.kind != "alloc":
             return obj.kind in ("library", "libbound", "part", "function", "bound")
-        if obj.cls is not None or obj.function is not None:
+        if obj.cls is not None or obj.function is not None or obj.type in LAZY:
             return False
         declared = self.effects.type(obj.type)
         return not (declared.iterable_calls or declared.iteration_draws)
@@ -341,7 +341,7 @@ class Heap:
         self, type_name: str, cls: Class | None, where: Function | None, tag: str
     ) -> tuple[object, ...] | None:
         """Sites that share one object under this grain; None: the site has its own."""
-        if self.grain == FINE:
+        if self.grain == FINE or type_name in LAZY:
             return None
         if cls is not None and cls.method("__next__") is not None:
             return None
@@ -422,7 +422,7 @@ class Heap:
             return obj
         original = self._originals.get(obj, obj)  # a copy of a copy is like a copy: finitely many
 
-        if self.grain != FINE:
+        if self.grain != FINE and obj.type not in LAZY:
             module = where.module if where is not None else None
             copied = site if module is self.program.project.script else "copy"
             shown = f"copy of {obj.cls.scope.path if obj.cls else obj.type or 'object'}"
