@@ -46,6 +46,8 @@ LAZY = {
     "builtins.iterator",
 }
 """Iterators: what they have still to give is their state."""
+VIEWED = "<viewed>"
+"""The field by which a mapping's view leads to the mapping."""
 BY_NAME = frozenset({"function", "class", "module", "library", "bound"})
 """Kinds of objects that a checkpoint saves by their name."""
 
