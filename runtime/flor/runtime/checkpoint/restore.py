@@ -61,7 +61,8 @@ def restore(
     stands for the object that was there, and for no other.  `origins`: what there was here when
     the loop began; if it's what there was in the recorded run, it tells which live object is which.
     An unbound root yields MISSING.
-    Raises RestoreImpossible before anything was changed, or while an iterator is wound forward.
+    Raises RestoreImpossible before anything was changed, or (`late`) while an iterator is wound
+    forward.
     """
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "Tensor"):
@@ -99,7 +100,11 @@ class _Restore(Filling):
             self.make(index)
         # One that is made from others first: winding it forward moves them.
         for proxy, state in sorted(self.winding, key=lambda pair: -pair[0].height()):
-            proxy.restore_state(state)
+            try:
+                proxy.restore_state(state)
+            except RestoreImpossible as error:
+                error.late = True
+                raise
         self.regions.write()
         self.fill()
         restore_rng(self.snapshot.rng)
