@@ -47,7 +47,7 @@ LAZY = {
 }
 """Iterators: what they have still to give is their state."""
 VIEWED = "<viewed>"
-"""The field by which a mapping's view leads to the mapping."""
+"""The field by which a mapping's view, or a generator expression, leads to what it reads."""
 BY_NAME = frozenset({"function", "class", "module", "library", "bound"})
 """Kinds of objects that a checkpoint saves by their name."""
 
@@ -166,7 +166,7 @@ class Heap:
         """Whether "anything" may stand for an object: it has no behaviour of the project's."""
         if obj.kind != "alloc":
             return obj.kind in ("library", "libbound", "part", "function", "bound")
-        if obj.cls is not None or obj.function is not None or obj.type in LAZY:
+        if obj.cls is not None or obj.function is not None:
             return False
         declared = self.effects.type(obj.type)
         return not (declared.iterable_calls or declared.iteration_draws)
@@ -343,7 +343,7 @@ class Heap:
         self, type_name: str, cls: Class | None, where: Function | None, tag: str
     ) -> tuple[object, ...] | None:
         """Sites that share one object under this grain; None: the site has its own."""
-        if self.grain == FINE or type_name in LAZY:
+        if self.grain == FINE:
             return None
         if cls is not None and cls.method("__next__") is not None:
             return None
@@ -424,7 +424,7 @@ class Heap:
             return obj
         original = self._originals.get(obj, obj)  # a copy of a copy is like a copy: finitely many
 
-        if self.grain != FINE and obj.type not in LAZY:
+        if self.grain != FINE:
             module = where.module if where is not None else None
             copied = site if module is self.program.project.script else "copy"
             shown = f"copy of {obj.cls.scope.path if obj.cls else obj.type or 'object'}"
