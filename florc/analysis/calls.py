@@ -925,7 +925,7 @@ class Calls(Expressions):
                 else:
                     heap.add_contents(made, pieces)
                 return {made}
-            return pieces | {o for o in held if not o.type and o.cls is None}
+            return pieces | {o for o in held if not (o.type or o.cls or _generator(o))}
         declared = self.effects.type(obj.type)
         if declared.iterable_calls or declared.iteration_draws:
             self.iterables.add(obj)

@@ -292,7 +292,7 @@ def checkpoint_set(
     rebound_lines = _rebound_here(program, site, cfg)
     guarded = _guarded(live - live_if_run, rebound_lines, inner)
     live &= live_if_run
-    roots = _Roots(program, summaries, site, live)
+    roots = _Roots(program, summaries, site, live | _read_by_header(site, rebound_lines))
     members: dict[str, Member] = {}
     for name, line in sorted(rebound_lines.items(), key=lambda item: (item[1], item[0])):
         if name in live:
@@ -403,6 +403,14 @@ def _rebound_here(program: Program, site: LoopSite, cfg: ControlFlowGraph) -> di
             if name and scope.owner(name) is scope:
                 found.setdefault(name, getattr(child, "lineno", statement.lineno))
     return found
+
+
+def _read_by_header(site: LoopSite, rebound: dict[str, int]) -> set[str]:
+    """Names of what the loop's iterator reads: it does so at each head, whoever else does not."""
+    if not isinstance(site.node, ast.For):
+        return set()
+    names = {n.id for n in ast.walk(site.node.iter) if isinstance(n, ast.Name)}
+    return {name for name in names & site.function.scope.names if name not in rebound}
 
 
 def _span(node: ast.stmt) -> range:

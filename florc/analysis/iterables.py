@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from functools import cached_property
 
 from florc.analysis.callgraph import Summaries
 from florc.analysis.checkpoint_set import CheckpointSet, changed_objects
@@ -131,6 +132,21 @@ class _Search:
             if not (access.attribute or access.deep) and access.certainty == "exact"
         }
 
+    @cached_property
+    def kept(self) -> set[Obj]:
+        """Iterators that something holds; all others are used up where they are made."""
+        heap = self.heap
+        holding = [*heap.variables.values()]
+        holding += [objs for fields in heap.fields.values() for objs in fields.values()]
+        holding += [objs for o, objs in heap.contents.items() if o.type not in LAZY]
+        stack = [o for objs in holding for o in objs if o.kind == "alloc" and o.type in LAZY]
+        found = set(stack)
+        while stack:
+            new = {o for o in heap.contents.get(stack.pop(), ()) if o.type in LAZY} - found
+            found |= new
+            stack += new
+        return found
+
     def _is_saved(self, path: str) -> bool:
         return not self.whole.isdisjoint(_starts(path))
 
@@ -182,7 +198,11 @@ class _Search:
             return []
         if isinstance(expr, (ast.Name, ast.Attribute)):
             path = ast.unparse(expr)
-            return [path] if path in self.steady else None
+            if path in self.steady:
+                return [path]
+            return self._part(expr) if isinstance(expr, ast.Attribute) else None
+        if isinstance(expr, ast.GeneratorExp) and not _conditions(expr):
+            return self._operands(expr.generators[0].iter)  # what it gives is computed anew
         if not isinstance(expr, ast.Call):
             return None
         func = expr.func
@@ -198,6 +218,19 @@ class _Search:
             ):
                 return read
         return None
+
+    def _part(self, expr: ast.Attribute) -> list[str] | None:
+        """The same for a part of a library's object that the loop leaves where it is."""
+        owner = ast.unparse(expr.value)
+        if owner not in self.steady or any(
+            o.kind != "alloc" or o.cls is not None or not o.type for o in self.holders[owner]
+        ):
+            return None
+        for access in self.summaries.of_statements(self.site.statements):
+            if access.kind == "mutate" and access.obj in self.holders[owner]:
+                if f".{expr.attr} is assigned" in access.reason or "load_" in access.reason:
+                    return None
+        return [owner]
 
     def _all(self, exprs: Iterable[ast.expr]) -> list[str] | None:
         found: list[str] = []
@@ -227,6 +260,8 @@ class _Search:
             change = changes.objects.get(obj)
             is_sure = obj in sure or obj in self.sure
             lazy = obj.kind == "alloc" and obj.type in LAZY
+            if lazy and obj not in self.kept:
+                change = None  # the loop's alone: its advances are of others of its kind
             if change is not None:
                 access = change.whole or next(iter(change.attributes.values()))
                 what = f"{access.reason}, line {access.line}"
@@ -241,26 +276,25 @@ class _Search:
             if lazy:
                 found = ""
                 if isinstance(obj.site, ast.GeneratorExp) and obj.where is not None:
+                    skipping = skipping or bool(_conditions(obj.site))
                     found = self._in_expression(obj.site, obj.where, changes)
                 elif _skips(obj):
                     skipping = True
                     found = self._decided(self.heap.held({obj}), changes)
                 if found:
                     return found
-            elif not skipping and (obj in saved or obj in self.saved) and self._through(obj):
-                continue
-            stack += [(held, skipping) for held in sorted(self.heap.successors(obj), key=_order)]
+            inside = self._beside(obj)
+            if lazy or skipping or not (obj in saved or obj in self.saved):
+                inside |= self.heap.successors(obj)
+            stack += [(held, skipping) for held in sorted(inside, key=_order)]
         return ""
 
-    def _through(self, obj: Obj) -> bool:
-        """Whether an iterator over the object asks the object itself for each item."""
-        if obj.cls is None:
-            return True
-        method = obj.cls.method("__iter__")
+    def _beside(self, obj: Obj) -> set[Obj]:
+        """What an iterator over an object reads without asking the object for each item."""
+        method = obj.cls.method("__iter__") if obj.cls is not None else None
         if method is None:
-            return True
-        returned = self.heap.returns.get(method, set())
-        return bool(returned) and all(o.cls is obj.cls for o in returned)
+            return set()
+        return {o for o in self.heap.returns.get(method, ()) if o.cls is not obj.cls}
 
     def _decided(self, objs: set[Obj], changes: _Changes) -> str:
         """How functions that decide what an iterator leaves out depend on what is changed."""
@@ -278,20 +312,14 @@ class _Search:
     def _in_expression(
         self, expression: ast.GeneratorExp, where: Function, changes: _Changes
     ) -> str:
-        """What decides where a generator expression is, and is changed or bound anew."""
+        """What decides which items a generator expression has, and is changed or bound anew."""
         own = {
             node.id
             for generator in expression.generators
             for node in ast.walk(generator.target)
             if isinstance(node, ast.Name)
         }
-        first, *read = [g.iter for g in expression.generators]
-        read += [c for g in expression.generators for c in g.ifs]
-        header = self.site.node.iter if isinstance(self.site.node, ast.For) else None
-        here = header is not None and any(node is expression for node in ast.walk(header))
-        if read or not here or self._operands(first) is None:
-            read.append(first)
-        for node in (node for part in read for node in ast.walk(part)):
+        for node in (node for part in _conditions(expression) for node in ast.walk(part)):
             if not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)):
                 continue
             owner = where.scope.owner(node.id)
@@ -306,6 +334,14 @@ class _Search:
             if why:
                 return why
         return ""
+
+
+def _conditions(expression: ast.GeneratorExp) -> list[ast.expr]:
+    """What a generator expression evaluates to find its next item, again each time."""
+    return [
+        *(g.iter for g in expression.generators[1:]),
+        *(condition for g in expression.generators for condition in g.ifs),
+    ]
 
 
 class _Changes:
