@@ -89,7 +89,7 @@ _TABLE = (
         "A loop advances an iterator whose position can't be saved and that can't be re-created "
         "either, so a replay can't jump into that loop. It starts from the enclosing loop.",
         "Iterate over something that can be iterated again (a list, a DataLoader, a function that "
-        "makes the generator).",
+        "makes the generator), and that the loop leaves alone (a copy of the list).",
     ),
     Code(
         "FLR010",

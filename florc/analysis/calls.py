@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from florc.analysis.evaluate import Expressions, Waiting
-from florc.analysis.heap import FINE, LAZY, MAPPINGS, SEQUENCES, unknown
+from florc.analysis.heap import FINE, LAZY, MAPPINGS, SEQUENCES, VIEWED, unknown
 from florc.analysis.objects import DYNAMIC, Class, Function, Obj
 from florc.effects.model import Effect
 from florc.frontend.statements import shown as shown_callee
@@ -758,6 +758,7 @@ class Calls(Expressions):
                 iterator = obj.cls is not None and obj.cls.method("__next__") is not None
                 mine = _generator(obj) or iterator or obj.type in LAZY
                 (moving if mine else anew).add(obj)
+                self._moved(obj, shown)
         self._callbacks_of(anew)
         if not moving:
             return
@@ -770,6 +771,11 @@ class Calls(Expressions):
             if obj.cls is not None:
                 self.method(obj, "__next__", [], self.statement)
         self._run_iterators(reached)
+
+    def _moved(self, obj: Obj, shown: str) -> None:
+        """A library's own iterator (a reader of tables) can't be iterated anew."""
+        if obj.type not in LAZY and self.effects.is_a(obj.type, "builtins.iterator"):
+            self.mutate({obj}, f"{shown}() advances it")
 
     def _run_iterators(self, reached: set[Obj]) -> None:
         """Edges to generator bodies and data-set methods that advancing these may run."""
@@ -883,12 +889,14 @@ class Calls(Expressions):
                     if obj.type not in SEQUENCES:  # a lump: keys and values are parts of it
                         self.heap.add_contents(pair, self.heap.elements(obj))
                 self.heap.add_contents(made, {pair})
+                self.heap.add_field(made, VIEWED, at(result[6:]))
                 found.add(made)
             elif result.startswith("values:"):  # a view of a mapping; a lump's are parts of it
                 made = self.heap.alloc(node, "builtins.list", where=self.function, tag="values")
                 for obj in list(at(result[7:])):
                     gone = {obj} if obj.type in SEQUENCES else set()
                     self.heap.add_contents(made, self.heap.elements(obj) - gone)
+                self.heap.add_field(made, VIEWED, at(result[7:]))
                 found.add(made)
             elif result.startswith("elem:"):
                 for obj in list(at(result[5:])):
@@ -1035,11 +1043,12 @@ class Calls(Expressions):
                 else:
                     heap.add_contents(made, pieces)
                 return {made}
-            return pieces | {o for o in held if not o.type and o.cls is None}
+            return pieces | {o for o in held if not (o.type or o.cls or _generator(o))}
         declared = self.effects.type(obj.type)
         if declared.iterable_calls or declared.iteration_draws:
             self.iterables.add(obj)
             return {heap.alloc(node, declared.elements, where=self.function, tag="batch")}
+        self._moved(obj, "iterating")
         return heap.elements(obj)
 
     def _iterate_instance(self, obj: Obj, node: ast.AST) -> set[Obj] | None:

@@ -59,6 +59,8 @@ class CheckpointSet:
     guarded: tuple[Guarded, ...] = ()
     live: frozenset[str] = frozenset()  # at the head, if inner loops run
     rereads: bool = False  # files may be read from the head on, in callers' later statements too
+    paths: tuple[tuple[str, Obj], ...] = ()  # access paths at the head, with what each may lead to
+    rebound: frozenset[str] = frozenset()  # names of the frame that the loop assigns
 
 
 def changed_objects(summaries: Summaries, accesses: list[Access]) -> dict[Obj, _Change]:
@@ -243,6 +245,8 @@ class _Roots:
                 for owner, name in self.heap.free_variables(obj.function):
                     if owner is not self.scope:
                         push(f"{path}.__closure__.{name}", self.heap.variable(owner, name), sure)
+        if queue:  # the search broke off: what else this path may lead to wasn't looked at
+            found = [pair for pair in found if pair[0] != queue[0][0]]
         return found
 
 
@@ -288,7 +292,7 @@ def checkpoint_set(
     rebound_lines = _rebound_here(program, site, cfg)
     guarded = _guarded(live - live_if_run, rebound_lines, inner)
     live &= live_if_run
-    roots = _Roots(program, summaries, site, live)
+    roots = _Roots(program, summaries, site, live | _read_by_header(site, rebound_lines))
     members: dict[str, Member] = {}
     for name, line in sorted(rebound_lines.items(), key=lambda item: (item[1], item[0])):
         if name in live:
@@ -322,8 +326,19 @@ def checkpoint_set(
     kept = _marked_volatile(_without_prefixes(members), site, pairs, times, summaries)
     excluded = _excluded(program, summaries, site, live, kept, changes, rebound_lines, guarded)
     shared = _shared(summaries, pairs, kept)
+    inside = {a.name for a in accesses if a.kind == "rebind" and a.scope is site.function.scope}
     return CheckpointSet(
-        kept, excluded, iterators, dynamic, unnamed, shared, guarded, live, rereads
+        kept,
+        excluded,
+        iterators,
+        dynamic,
+        unnamed,
+        shared,
+        guarded,
+        live,
+        rereads,
+        tuple(pairs),
+        frozenset(inside | rebound_lines.keys()),
     )
 
 
@@ -388,6 +403,14 @@ def _rebound_here(program: Program, site: LoopSite, cfg: ControlFlowGraph) -> di
             if name and scope.owner(name) is scope:
                 found.setdefault(name, getattr(child, "lineno", statement.lineno))
     return found
+
+
+def _read_by_header(site: LoopSite, rebound: dict[str, int]) -> set[str]:
+    """Names of what the loop's iterator reads: it does so at each head, whoever else does not."""
+    if not isinstance(site.node, ast.For):
+        return set()
+    names = {n.id for n in ast.walk(site.node.iter) if isinstance(n, ast.Name)}
+    return {name for name in names & site.function.scope.names if name not in rebound}
 
 
 def _span(node: ast.stmt) -> range:

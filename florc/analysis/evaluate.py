@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from florc.analysis.heap import FINE, LAZY, SEQUENCES, Heap, owner_of, unknown
+from florc.analysis.heap import FINE, LAZY, SEQUENCES, VIEWED, Heap, owner_of, unknown
 from florc.analysis.objects import Access, CallEdge, Function, LibraryCall, Obj
 from florc.analysis.program import Program
 from florc.effects.model import Effects
@@ -603,7 +603,8 @@ class Expressions(State):
 
     def _comprehension(self, node: ast.expr, type_name: str) -> set[Obj]:
         generators: list[ast.comprehension] = node.generators  # type: ignore[attr-defined]
-        first = self.iterate(self.value_of(self.evaluate(generators[0].iter)), node)
+        iterable = self.value_of(self.evaluate(generators[0].iter))
+        first = self.iterate(iterable, node)
         outer, self.scope = self.scope, self.program.scopes[node]
         for number, generator in enumerate(generators):
             if number:
@@ -617,6 +618,8 @@ class Expressions(State):
         else:
             objs = self.evaluate(node.elt)  # type: ignore[attr-defined]
         self.heap.add_contents(made, self.value_of(objs))
+        if isinstance(node, ast.GeneratorExp):
+            self.heap.add_field(made, VIEWED, iterable)
         self.scope = outer
         return {made}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from florc.analysis.calls import Calls
 from florc.analysis.evaluate import OPERATORS
@@ -37,6 +37,7 @@ class PointsTo:
     functions: tuple[Function, ...]  # that can run
     complete: bool  # False: the fixed point was cut off, nothing may be trusted
     library_calls: tuple[LibraryCall, ...] = ()
+    iterated: dict[ast.stmt, frozenset[Obj]] = field(default_factory=dict)  # by `for` statements
 
 
 class Executor(Calls):
@@ -46,6 +47,7 @@ class Executor(Calls):
         super().__init__(program, effects, grain)
         self.owner: dict[ast.stmt, Function] = {}  # of the statements executed so far
         self.steps = 0
+        self.headers: dict[ast.stmt, frozenset[Obj]] = {}  # what `for` statements iterate over
         self._lambdas: dict[Function, ast.stmt] = {}
         self._statements = {
             getattr(ast, name[4:]): getattr(self, name)
@@ -264,6 +266,7 @@ class Executor(Calls):
 
     def _do_For(self, node: ast.For | ast.AsyncFor) -> None:
         iterable = self.value_of(self.evaluate(node.iter))
+        self.headers[node] = frozenset(iterable)
         self.assign(node.target, self.iterate(iterable, node))
 
     _do_AsyncFor = _do_For
@@ -545,6 +548,7 @@ def points_to(program: Program, effects: Effects) -> PointsTo:
         tuple(executor.active),
         complete,
         tuple(sorted(executor.library_calls.values(), key=_call_order)),
+        executor.headers,
     )
 
 

@@ -55,6 +55,8 @@ LAZY = {
     "builtins.generator",
 }
 """Iterators: what they have still to give is their state."""
+VIEWED = "<viewed>"
+"""The field by which a mapping's view, or a generator expression, leads to what it reads."""
 BY_NAME = frozenset({"function", "class", "module", "library", "bound"})
 """Kinds of objects that a checkpoint saves by their name."""
 

@@ -11,8 +11,9 @@ import re
 
 from florc.analysis.callgraph import Summaries
 from florc.analysis.checkpoint_set import CheckpointSet, changed_objects
+from florc.analysis.iterables import changed_iterable, depends_on
 from florc.analysis.loops import LoopSite
-from florc.analysis.objects import Access, Function, Obj
+from florc.analysis.objects import Access, Obj
 from florc.analysis.program import Program
 
 
@@ -25,49 +26,6 @@ def _generators(summaries: Summaries, accesses: list[Access]) -> dict[Obj, Acces
                 if obj.function is not None and obj.function.generator and obj.kind == "alloc":
                     found.setdefault(obj, access)
     return found
-
-
-def _depends(
-    summaries: Summaries,
-    function: Function,
-    changed: set[Obj],
-    rebound: set[tuple[object, str]],
-    remade: bool,
-    born_inside: frozenset[Obj],
-) -> str:
-    """How a generator depends on what the loop changes; "" if it doesn't.
-
-    What it mutates itself follows from its own position, unless the loop makes it anew
-    (`remade`): then its start would have to be known too.  Its arguments can't be objects that
-    the loop makes (`born_inside`), unless it's made there too.
-    """
-    heap = summaries.points_to.heap
-    ran = summaries.closure.get(function, frozenset({function}))
-    for inner in sorted(ran, key=repr):
-        for access in summaries.direct.get(inner, ()):
-            if not remade:
-                continue
-            if access.kind == "mutate" and access.obj is not None and access.obj.where not in ran:
-                return f"{access.reason}, line {access.line}"
-            if access.kind == "rebind" and access.scope is not None:
-                if access.scope.kind == "module" or access.scope is not inner.scope:
-                    if not any(access.scope is f.scope for f in ran):
-                        return f"{access.name} is assigned, line {access.line}"
-        for node in ast.walk(inner.node):
-            if not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)):
-                continue
-            owner = inner.scope.owner(node.id)
-            if owner is None:
-                continue
-            if (owner, node.id) in rebound and owner is not inner.scope:
-                return f"{node.id} is read, line {node.lineno}"
-            argument = inner is function and node.id in function.params
-            for obj in heap.variable(owner, node.id):
-                if argument and obj in born_inside:
-                    continue
-                if obj in changed and obj.where not in ran:
-                    return f"{node.id} is read, line {node.lineno}"
-    return ""
 
 
 def jump_obstacle(
@@ -107,13 +65,13 @@ def jump_obstacle(
             if remade or not (outlives or header)
             else _born_in(summaries, site, changed)
         )
-        why = _depends(summaries, obj.function, changed, rebound, remade, inside)
+        why = depends_on(summaries, obj.function, changed, rebound, remade, inside)
         if why and (header or outlives or remade):
             return (
                 f"the generator {obj.function.path or '<genexpr>'} depends on what the loop "
                 f"changes ({why}): it can't be fast-forwarded"
             )
-    return ""
+    return changed_iterable(summaries, site, result)
 
 
 _CACHE = re.compile(r"(functools\.)?(lru_cache|cache)(\(.*\))?", re.DOTALL)

@@ -14,7 +14,8 @@ be called but what they hold), ``closed_base`` (true: the same of project classe
 or, in its package, from a type based on it), ``api`` (all public attributes of its objects, as
 words of one string: what isn't among them doesn't exist), ``holds`` (the attributes that give
 what it was given, such as a wrapper's ``module``; without it any attribute may),
-``plain`` (true: its objects keep no references to others, as a generator of numbers),
+``plain`` (true: its objects keep no references to others, as an image), ``stream``
+(true: a generator of random numbers; the run time notes what iterators draw from it),
 ``shares`` (true: its memory may be that of an object of another library's), ``entries`` (true:
 what two constant keys lead to are different objects, as in a loaded file), ``iteration_draws``
 (RNG streams that making an iterator of it draws from), ``elements`` (the type of what iterating
@@ -135,6 +136,7 @@ class LibraryType:
     entries: bool = False
     shares: bool = False
     plain: bool = False
+    stream: bool = False
     api: frozenset[str] = frozenset()
 
 
@@ -271,6 +273,7 @@ class Effects:
             any(t.entries for t in chain),
             any(t.shares for t in chain),
             any(t.plain for t in chain),
+            any(t.stream for t in chain),
             frozenset().union(*(t.api for t in chain)),
         )
 

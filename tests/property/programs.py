@@ -871,8 +871,9 @@ class Writer:
                 kinds = re.findall(r"\{([a-zA-Z])\d!\}", template)
                 if self.usable(template) and all(scope.rebindable.get(kind) for kind in kinds):
                     return self.fill(template, scope).split("\n")
-        if roll < 0.5:
-            kind = self.pick([k for k in MAKE if scope.rebindable.get(k)])
+        kinds = [k for k in MAKE if scope.rebindable.get(k)]
+        if kinds and roll < 0.5:
+            kind = self.pick(kinds)
             if self.rng.random() < 0.3:
                 source = self.fill(self.pick(MAKE[kind]), scope)
             else:

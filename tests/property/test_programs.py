@@ -121,10 +121,10 @@ def test_jumps_are_exact_with_few_access_paths(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.slow
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_many_programs_with_a_coarse_heap(shard: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same over many programs."""
+    """The same over many programs, and from every checkpoint: a very coarse heap has few."""
     coarse(monkeypatch, 1 + shard % 6)
     first = 300_000 + shard * SHARD
-    found = tally(range(first, first + SHARD // 5), every=2)
+    found = tally(range(first, first + SHARD // 5), every=1)
     assert found["programs"] > 10 and found["jumps"] > 10
 
 

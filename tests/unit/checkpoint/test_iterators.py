@@ -181,6 +181,22 @@ def test_draw_log() -> None:
     assert next(again) == seen[9]
 
 
+def test_what_fails_when_an_iterator_has_moved_says_so() -> None:
+    def two(length: int) -> dict[str, Any]:
+        return {"a": IteratorProxy(iter, [[1, 2, 3]]), "b": IteratorProxy(iter, [[1] * length])}
+
+    roots = two(3)
+    for proxy in roots.values():
+        next(proxy), next(proxy)
+    shot = capture(roots)
+    with pytest.raises(RestoreImpossible, match="ended after 1 steps") as caught:
+        restore(shot, two(1))
+    assert caught.value.late
+    with pytest.raises(RestoreImpossible, match="does not exist") as caught:
+        restore(shot, {})
+    assert not caught.value.late
+
+
 def test_rng_round_trip() -> None:
     state = capture_rng()
     expected = (random.gauss(0, 1), np.random.randn(3).tolist(), torch.rand(2).tolist())

@@ -22,6 +22,7 @@ import pytest
 from flor.runtime.checkpoint.capture import capture
 from flor.runtime.checkpoint.compare import differences
 from flor.runtime.checkpoint.errors import RestoreImpossible
+from flor.runtime.checkpoint.origins import Origins
 from flor.runtime.checkpoint.paths import MISSING
 from flor.runtime.checkpoint.restore import restore
 
@@ -492,6 +493,52 @@ def test_builtin_iterators() -> None:
     back = restore(shot, roots)
     items.append(5)
     assert list(back["list"])[-1] == 5  # it goes over the same list
+
+
+def shared_iterators() -> dict[str, Any]:
+    items = [1, 2, 3, 4]
+    roots: dict[str, Any] = {
+        "list": iter(items),
+        "text": iter("abcd"),
+        "numbers": iter(range(2, 9)),
+        "done": iter([1]),
+        "table": iter({1: 2, 3: 4}),
+        "counted": enumerate(items),
+    }
+    return roots | {"zip": zip(range(9), roots["list"], strict=False)}
+
+
+def advanced(steps: dict[str, int]) -> Any:
+    """A snapshot of them, some of them advanced since the loop began."""
+    roots = shared_iterators()
+    origins = Origins(roots, {}, hold=False)
+    for name, count in steps.items():
+        for _ in range(count):
+            next(roots[name])
+    list(roots["done"])
+    return capture(roots, origins=origins)
+
+
+def test_iterators_that_others_hold_are_set_back_themselves() -> None:
+    shot = advanced({"list": 1, "zip": 1, "text": 3, "numbers": 2})
+    live = shared_iterators()
+    held = dict(live)
+    back = restore(shot, live, origins=Origins(live, {}, hold=True))
+    assert all(back[name] is held[name] for name in held)
+    assert next(held["zip"]) == (1, 3)
+    assert next(held["list"]) == 4
+    assert [*held["text"]] == ["d"]
+    assert [*held["numbers"]] == [4, 5, 6, 7, 8]
+    assert [*held["done"]] == []
+    assert [*held["table"]] == [1, 3]
+
+
+@pytest.mark.parametrize("name", ["table", "counted"])
+def test_iterators_that_cannot_be_set_back_are_refused(name: str) -> None:
+    shot = advanced({name: 1})
+    live = shared_iterators()
+    with pytest.raises(RestoreImpossible, match=f"{name}.*can't be set back"):
+        restore(shot, live, origins=Origins(live, {}, hold=True))
 
 
 def test_objects_as_keys() -> None:

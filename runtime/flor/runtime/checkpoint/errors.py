@@ -4,9 +4,13 @@ from __future__ import annotations
 
 
 class RestoreImpossible(Exception):
-    """A snapshot cannot be brought back here: `path` is the object, `why` the cause."""
+    """A snapshot cannot be brought back here: `path` is the object, `why` the cause.
+
+    `late`: something has been changed already, the process can't go on as if nothing had been.
+    """
 
     def __init__(self, path: str, why: str) -> None:
+        self.late = False
         super().__init__(f"{path}: {why}")
         self.path = path
         self.why = why

@@ -17,13 +17,13 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from .closures import make
 from .errors import RestoreImpossible, one_line
 from .filling import Filling, same_objects
-from .graph import Snapshot, children
+from .graph import ATOMS, Snapshot, children
 from .iterators import IteratorProxy
 from .kinds import MODULE_HOOKS, callable_name, describe, find_named, type_name
 from .ordering import insertion_order
@@ -37,6 +37,10 @@ _IMMUTABLE = frozenset(
     "tuple frozenset partial iterator scalar value enum reduce method weakref npgen sparse"
     " closure".split()
 )
+_RANGES = frozenset((type(iter(range(0))), type(iter(range(1 << 80)))))
+_REMAINDERS = frozenset(type(iter(obj)) for obj in ({}, {}.values(), {}.items(), set()))
+_PLACED = frozenset(type(iter(obj)) for obj in ([], (), "", "é", b"", bytearray()))
+"""Iterators that reduce to what is left, and to what they go through."""
 _FUNCTION_TYPES = (
     types.FunctionType,
     types.MethodDescriptorType,
@@ -61,7 +65,8 @@ def restore(
     stands for the object that was there, and for no other.  `origins`: what there was here when
     the loop began; if it's what there was in the recorded run, it tells which live object is which.
     An unbound root yields MISSING.
-    Raises RestoreImpossible before anything was changed, or while an iterator is wound forward.
+    Raises RestoreImpossible before anything was changed, or (`late`) while an iterator is wound
+    forward.
     """
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "Tensor"):
@@ -90,6 +95,7 @@ class _Restore(Filling):
         self.regions = Regions(snapshot, self.pairs)
         self.out: list[Any] = [_UNMADE] * len(snapshot.nodes)
         self.winding: list[tuple[Any, Any]] = []
+        self.moving: list[Callable[[], Any]] = []  # live iterators to their places
         self.order: list[int] = []
         self.wanted: list[int] = []
 
@@ -99,9 +105,15 @@ class _Restore(Filling):
             self.make(index)
         # One that is made from others first: winding it forward moves them.
         for proxy, state in sorted(self.winding, key=lambda pair: -pair[0].height()):
-            proxy.restore_state(state)
+            try:
+                proxy.restore_state(state)
+            except RestoreImpossible as error:
+                error.late = True
+                raise
         self.regions.write()
         self.fill()
+        for move in self.moving:
+            move()
         restore_rng(self.snapshot.rng)
         return {path: self.value(edge) for path, edge in self.snapshot.roots.items()}
 
@@ -286,10 +298,41 @@ class _Restore(Filling):
     def _iterator(self, index: int, payload: Any, live: Any) -> Any:
         parts, stateful = payload
         function, args, state = self.values(parts)
+        if live is not MISSING and self.pairs.in_place[index]:
+            if self._set_back(live, function, args, state, parts[1]):
+                return live
+            if self.origins is not None and self.numbers[index] >= 0:  # others may go on with it
+                raise self.fail(index, "an iterator that can't be set back")
         fresh = function(*args)
         if stateful and state is not None:
             fresh.__setstate__(state)
         return fresh
+
+    def _set_back(self, live: Any, function: Any, args: Any, state: Any, edge: Any) -> bool:
+        """Whether a live iterator is where the saved one was, or can be put there in the end."""
+        try:
+            made, now, place = (*live.__reduce__(), None)[:3]
+        except Exception:
+            return False
+        cls = type(live)
+        if made is not function or len(now) != len(args):
+            return False
+        if cls in _REMAINDERS:  # what is left, as a list: its contents come later
+            first = self.snapshot.nodes[edge[0]][2][0][0]
+            return len(now[0]) == len(self.snapshot.nodes[first[0]][2][0])
+        if cls in _RANGES:
+            ahead = len(now[0]) - (place or 0) - (len(args[0]) - (state or 0))
+            self.moving.append(lambda: [next(live) for _ in range(ahead)])
+            return ahead >= 0 and now[0][-1:] == args[0][-1:] and now[0].step == args[0].step
+        if cls in _PLACED and state is None:  # it was used up
+            self.moving.append(lambda: [None for _ in live])
+            return True
+        if not same_objects(now, args):
+            return False
+        if place is state or (type(state) in ATOMS and place == state):
+            return True
+        self.moving.append(lambda: live.__setstate__(state))
+        return hasattr(live, "__setstate__")
 
     def _scalar(self, index: int, payload: Any, live: Any) -> Any:
         cls = self.find_class(index)

@@ -252,7 +252,7 @@ class ReplayHeads:
                 if value is not live.get(path, paths.MISSING):
                     paths.assign(path, frame, value)
         except RestoreImpossible as error:
-            if touched:
+            if touched or error.late:
                 self.restart(str(error), stop.file)
             self._ban(stop, str(error))
             return None
