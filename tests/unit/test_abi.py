@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -241,23 +241,36 @@ def test_errors_of_the_iterable_come_through(seen: Seen) -> None:
     assert seen.keys("v") == [()]
 
 
+def calls_of(run: Callable[[], object]) -> int:
+    """Python functions that a call enters: what it costs, on any machine."""
+    entered = 0
+
+    def note(frame: object, event: str, arg: object) -> None:
+        nonlocal entered
+        entered += event == "call"
+
+    sys.setprofile(note)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return entered
+
+
 def test_cost_of_an_iteration_and_of_a_log(seen: Seen) -> None:
-    """Generous bounds: a loaded machine must pass; the benchmark has the real figures."""
-    count = 20_000
-    seen.iteration = lambda ctx, t: None  # type: ignore[method-assign]
-    seen.log = lambda *a: None  # type: ignore[method-assign]
-    best_loop = best_log = 1.0
-    for _ in range(5):
-        begun = time.perf_counter()
+    """Few functions run for each; benchmarks/record_overhead.py has the times."""
+    count = 1000
+
+    def iterate() -> None:
         for _ in abi.loop("a", range(count)):
             pass
-        best_loop = min(best_loop, (time.perf_counter() - begun) / count)
-        begun = time.perf_counter()
+
+    def log() -> None:
         for _ in range(count):
             flor.log("v", 1.0)
-        best_log = min(best_log, (time.perf_counter() - begun) / count)
-    assert best_loop < 10e-6
-    assert best_log < 5e-6
+
+    assert calls_of(iterate) <= 3 * count + 50
+    assert calls_of(log) <= 4 * count + 50
 
 
 def test_key_and_position() -> None:
