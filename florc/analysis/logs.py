@@ -6,7 +6,7 @@ import ast
 
 from florc.analysis.callgraph import Summaries
 from florc.analysis.clocks import Clocks
-from florc.analysis.loops import METADATA, LoopSite, nests_of
+from florc.analysis.loops import METADATA, LoopSite, Nests
 from florc.analysis.objects import Access, Function
 from florc.frontend.statements import canonical, digest
 from florc.plan import LogStatement
@@ -85,13 +85,14 @@ def log_statements(
     """All log statements of the program with the nests of loops they may run in."""
     found: list[LogStatement] = []
     alike: dict[str, int] = {}
+    around = Nests(sites, summaries)
     for access in log_accesses(summaries):
         function, statement = access.function, access.statement
         base = f"{function.module.rel}:{function.path}:log:{digest(canonical(statement))}"
         alike[base] = alike.get(base, 0) + 1
         lexical = [s for s in sites if s.function is function and statement in s.statements]
         lexical.sort(key=lambda s: -len(s.statements))
-        nests = nests_of(function, statement, sites, summaries)
+        nests = around.of(function, statement)
         found.append(
             LogStatement(
                 base if alike[base] == 1 else f"{base}:{alike[base]}",

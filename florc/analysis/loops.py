@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -16,6 +15,8 @@ from florc.plan import Plan
 METADATA = {"run", "version", "script", "started", "branch", "status"}
 RESERVED = METADATA | {"name", "value", "source"}
 MAX_NESTS = 32
+_Way = tuple[Function, "tuple[LoopSite, ...]"]
+"""A function, and the loops that are around what it calls."""
 
 
 @dataclass(eq=False)
@@ -92,8 +93,9 @@ def find_loops(summaries: Summaries, log_statements: frozenset[ast.stmt]) -> lis
             and site.node in other.statements
         ]
         site.lexical.sort(key=lambda o: -len(o.statements))
+    nests = Nests(kept, summaries)
     for site in kept:
-        site.nests = nests_of(site.function, site.node, kept, summaries)
+        site.nests = nests.of(site.function, site.node)
     return kept
 
 
@@ -119,57 +121,69 @@ def _binds(statement: ast.stmt) -> bool:
     return any(isinstance(node, ast.NamedExpr) for node in ast.walk(statement))
 
 
-def nests_of(
-    function: Function,
-    statement: ast.stmt,
-    sites: list[LoopSite],
-    summaries: Summaries,
-) -> list[tuple[LoopSite, ...]]:
-    """Nests of instrumented loops that a statement may run in, outermost first, over calls."""
-    by_function: dict[Function, list[LoopSite]] = {}
-    for site in sites:
-        by_function.setdefault(site.function, []).append(site)
-    results: dict[tuple[LoopSite, ...], None] = {}
+class Nests:
+    """Nests of instrumented loops, over calls; what callers lead to is looked up once."""
 
-    def around(where: Function, inner: ast.stmt) -> tuple[LoopSite, ...]:
-        found = [
-            s for s in by_function.get(where, ()) if inner in s.statements and s.node is not inner
-        ]
+    def __init__(self, sites: list[LoopSite], summaries: Summaries) -> None:
+        self._callers = summaries.callers
+        self._by_function: dict[Function, list[LoopSite]] = {}
+        for site in sites:
+            self._by_function.setdefault(site.function, []).append(site)
+        self._ways: dict[Function, tuple[bool, tuple[_Way, ...]]] = {}
+
+    def of(self, function: Function, statement: ast.stmt) -> list[tuple[LoopSite, ...]]:
+        """Nests that a statement may run in, outermost first."""
+        results: dict[tuple[LoopSite, ...], None] = {}
+        # Each way outwards once: a program with many calls has more chains than can be walked.
+        start = self._around(function, statement)
+        stack = [(function, start)]
+        seen: set[_Way] = set()
+        while stack and len(results) < MAX_NESTS:
+            where, suffix = stack.pop()
+            if (where, suffix) in seen:
+                continue
+            seen.add((where, suffix))
+            outermost, ways = self._outwards(where)
+            if outermost:
+                results[suffix] = None
+            inside = set(suffix)
+            for caller, outer in reversed(ways):
+                if inside.isdisjoint(outer):  # not a recursion in the loop
+                    stack.append((caller, outer + suffix))
+        return list(results) or [start]
+
+    def _outwards(self, where: Function) -> tuple[bool, tuple[_Way, ...]]:
+        """Whether no loop need be around a function, and the loops that may be next around it."""
+        if where not in self._ways:
+            found: dict[_Way, None] = {}
+            outermost = False
+            seen, stack = {where}, [where]
+            while stack:
+                function = stack.pop()
+                calls = self._callers.get(function, ())
+                outermost = outermost or not calls
+                for caller, at in calls:
+                    outer = self._around(caller, at) + self._header(caller, at)
+                    if outer:
+                        found[caller, outer] = None
+                    elif caller not in seen:
+                        seen.add(caller)
+                        stack.append(caller)
+            self._ways[where] = outermost, tuple(found)
+        return self._ways[where]
+
+    def _around(self, where: Function, inner: ast.stmt) -> tuple[LoopSite, ...]:
+        sites = self._by_function.get(where)
+        if not sites:
+            return ()
+        found = [s for s in sites if s.node is not inner and inner in s.statements]
         return tuple(sorted(found, key=lambda s: -len(s.statements)))
 
-    @functools.cache
-    def callers(where: Function) -> list[tuple[Function, tuple[LoopSite, ...]]]:
-        found = (
-            (caller, around(caller, at) + _header_loop(by_function, caller, at))
-            for caller, at in summaries.callers.get(where, ())
-        )
-        return list(dict.fromkeys(found))
-
-    # Each way outwards once: a program with many calls has more chains of them than can be walked.
-    start = around(function, statement)
-    stack: list[tuple[Function, tuple[LoopSite, ...]]] = [(function, start)]
-    seen: set[tuple[Function, tuple[LoopSite, ...]]] = set()
-    while stack and len(results) < MAX_NESTS:
-        where, suffix = stack.pop()
-        if (where, suffix) in seen:
-            continue
-        seen.add((where, suffix))
-        outwards = callers(where)
-        if not outwards:
-            results[suffix] = None
-        for caller, outer in reversed(outwards):
-            if not any(site in suffix for site in outer):  # not a recursion in the loop
-                stack.append((caller, outer + suffix))
-    return list(results) or [start]
-
-
-def _header_loop(
-    by_function: dict[Function, list[LoopSite]], caller: Function, at: ast.stmt
-) -> tuple[LoopSite, ...]:
-    """A call in a `while` test runs inside that loop; one in a `for` iterable doesn't."""
-    if isinstance(at, ast.While):
-        return tuple(s for s in by_function.get(caller, ()) if s.node is at)
-    return ()
+    def _header(self, caller: Function, at: ast.stmt) -> tuple[LoopSite, ...]:
+        """A call in a `while` test runs inside that loop; one in a `for` iterable doesn't."""
+        if isinstance(at, ast.While):
+            return tuple(s for s in self._by_function.get(caller, ()) if s.node is at)
+        return ()
 
 
 # -- names --------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from florc.analysis.callgraph import Summaries, statements_of
 from florc.analysis.judge import Judge, ObstacleError, place_of
-from florc.analysis.loops import LoopSite, nests_of
+from florc.analysis.loops import LoopSite, Nests
 from florc.analysis.objects import Function
 from florc.analysis.program import Program
 from florc.frontend.statements import canonical, digest, shown
@@ -64,6 +64,7 @@ def regions(
     """
     sites = list(sites)
     judge = Judge(program, summaries, sites, rereading)
+    around = Nests(sites, summaries)
     found: list[RegionSite] = []
     alike: dict[str, int] = {}
     names: dict[str, int] = {}
@@ -77,7 +78,7 @@ def regions(
         ran = frozenset().union(*(summaries.closure.get(c, {c}) for c in callees))
         if not judge.counts(function, callees, ran):
             continue
-        nests = nests_of(function, statement, sites, summaries)
+        nests = around.of(function, statement)
         inner = {[s for s in n if s.training][-1].name for n in nests if any(s.training for s in n)}
         if not inner:
             continue
