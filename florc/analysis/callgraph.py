@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -132,9 +133,13 @@ def _place(function: Function) -> tuple[str, int, int]:
 
 def statements_of(function: Function) -> list[ast.stmt]:
     """All statements of a function's own body (nested functions' bodies excluded)."""
-    if isinstance(function.node, ast.Lambda):
-        return []
-    return [s for top in function.node.body for s in statements_in(top)]
+    return list(_own_statements(function.node))
+
+
+@functools.lru_cache(maxsize=4096)
+def _own_statements(node: ast.AST) -> tuple[ast.stmt, ...]:
+    body = [] if isinstance(node, ast.Lambda) else getattr(node, "body", [])
+    return tuple(s for top in body for s in statements_in(top))
 
 
 def statements_in(loop: ast.stmt) -> list[ast.stmt]:

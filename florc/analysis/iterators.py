@@ -7,6 +7,7 @@ loop's body changes.  Random draws of a generator don't matter: the run time rec
 from __future__ import annotations
 
 import ast
+import functools
 import re
 
 from florc.analysis.callgraph import Summaries
@@ -77,13 +78,22 @@ def jump_obstacle(
 _CACHE = re.compile(r"(functools\.)?(lru_cache|cache)(\(.*\))?", re.DOTALL)
 
 
+@functools.lru_cache(maxsize=1024)
+def _wrapped(tree: ast.Module) -> frozenset[str]:
+    """Names of functions that a module gives to a cache by hand (`cache(f)`)."""
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and len(n.args)]
+    return frozenset(
+        a.id
+        for node in calls
+        if _CACHE.fullmatch(ast.unparse(node.func))
+        for a in node.args
+        if isinstance(a, ast.Name)
+    )
+
+
 def _cached(program: Program, summaries: Summaries, site: LoopSite) -> str:
     """A function whose results are cached, though they depend on when it is called."""
-    wrapped: set[str] = set()
-    for module in program.project.modules:
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.Call) and _CACHE.fullmatch(ast.unparse(node.func)):
-                wrapped |= {a.id for a in node.args if isinstance(a, ast.Name)}
+    wrapped: set[str] = set().union(*(_wrapped(module.tree) for module in program.project.modules))
     for function in sorted(summaries.run_by(site.statements), key=repr):
         decorators = getattr(function.node, "decorator_list", [])
         name = function.path.rpartition(".")[2]
