@@ -158,12 +158,19 @@ class _Calls:
             suspect = Suspect(call.name, call.shown, call.function.module.rel, line, entry)
             found.setdefault((call.name, line), _Ranked(whose, remote, line, suspect))
 
+        def known(call: LibraryCall) -> bool:
+            return (call.name, getattr(call.node, "lineno", call.statement.lineno)) in found
+
         for call in self.here:
+            if known(call):
+                continue
             effect = self._effect(call)
             for location, target in self._given(call, concerned):
                 if not _says(effect, location):
                     add(call, effect, render(mutating(effect, call.name, target)), False)
         for call in self.makers:
+            if known(call):
+                continue
             effect = self._effect(call)
             for _, target in self._given(call, concerned):
                 if call.node in self.changed and not _says_shared(effect, target):
