@@ -277,8 +277,8 @@ class Experiment:
             "script": case.argv[1] if module else str((root / case.cwd / case.argv[0]).resolve()),
             "module": case.argv[1] if module else None,
             "argv": list(case.argv[2:] if module else case.argv[1:]),
-            "cwd": str(root / case.cwd), "wanted": [], "to_the_end": True, "outside": [],
-            "before": [], "started": seconds(run.started), "status": "finished",
+            "cwd": str(root / case.cwd), "wanted": [], "to_the_end": True, "skip": False,
+            "outside": [], "before": [], "started": seconds(run.started), "status": "finished",
             "horizon": None, "jumps": True, "banned": [], "scratch": str(scratch),
             "answer": str(root / ".flor" / "each" / "start.answer"), "quiet": False,
         }  # fmt: skip
