@@ -21,6 +21,11 @@ from florc.analysis.objects import Access, Function, Obj
 _PASSING = frozenset({"enumerate", "zip", "reversed", "iter"})
 """Built-in functions whose result reads the arguments themselves, item by item."""
 _VIEWS = frozenset({"items", "keys", "values"})
+_PARTS = frozenset(
+    "parameters named_parameters buffers named_buffers modules named_modules children"
+    " named_children".split()
+)
+"""Methods of modules that read the module itself, item by item."""
 _COUNTED = frozenset({"iter", "islice", "accumulate", "starmap"})
 """Functions whose result takes one item, or a fixed number, for each that it gives."""
 _WHY = "it can't be fast-forwarded"
@@ -211,13 +216,18 @@ class _Search:
                 return []
             if func.id in _PASSING and not any(isinstance(a, ast.Starred) for a in expr.args):
                 return self._all(expr.args)
-        if isinstance(func, ast.Attribute) and func.attr in _VIEWS and not expr.args:
+        if isinstance(func, ast.Attribute) and func.attr in _VIEWS | _PARTS and not expr.args:
             read = self._operands(func.value)
-            if read is not None and all(
-                o.type in _MAPPINGS and o.cls is None for p in read for o in self.holders[p]
-            ):
+            fits = self._is_mapping if func.attr in _VIEWS else self._is_module
+            if read is not None and all(fits(o) for p in read for o in self.holders[p]):
                 return read
         return None
+
+    def _is_mapping(self, obj: Obj) -> bool:
+        return obj.type in _MAPPINGS and obj.cls is None
+
+    def _is_module(self, obj: Obj) -> bool:
+        return any(self.heap.effects.is_a(t, "torch.nn.Module") for t in obj.libraries())
 
     def _part(self, expr: ast.Attribute) -> list[str] | None:
         """The same for a part of a library's object that the loop leaves where it is."""
@@ -283,11 +293,18 @@ class _Search:
                     found = self._decided(self.heap.held({obj}), changes)
                 if found:
                     return found
+            if obj.kind == "alloc" and self._loads(obj):
+                continue
             inside = self._beside(obj)
             if lazy or skipping or not (obj in saved or obj in self.saved):
                 inside |= self.heap.successors(obj)
             stack += [(held, skipping) for held in sorted(inside, key=_order)]
         return ""
+
+    def _loads(self, obj: Obj) -> bool:
+        """Whether a loader, or what it loads from, makes the items: of data that it keeps."""
+        declared = map(self.heap.effects.type, filter(None, obj.libraries()))
+        return any(t.iterable_calls or t.iteration_draws for t in declared)
 
     def _beside(self, obj: Obj) -> set[Obj]:
         """What an iterator over an object reads without asking the object for each item."""

@@ -397,6 +397,40 @@ for a, b in r:
 }
 
 JUMPED = {
+    "parameters of a network": """
+import torch
+torch.manual_seed(0)
+net = torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(3)))
+for p in net.parameters():
+    with torch.no_grad(): p.add_(n % 3)
+    n += int(p.sum())
+    flor.log("n", [n, sum(q.sum().item() for q in net.parameters())])
+""",
+    "a data set that changes below a loader": """
+import torch
+class Data(torch.utils.data.Dataset):
+    def __init__(self): self.xs = [float(x) for x in L1]
+    def __len__(self): return len(self.xs)
+    def __getitem__(self, k): return self.xs[k]
+data = Data()
+batches = iter(torch.utils.data.DataLoader(data, batch_size=1))
+for k in range(6):
+    data.xs[(k + 2) % 7] += k
+    n += next(batches).item()
+    flor.log("n", [n, data.xs])
+""",
+    "elements that only the header names": """
+def main():
+    n = 0
+    walks = [Walk(k) for k in L1]
+    for w in walks:
+        w.at += n
+        w.next = walks_of(w, n)
+        n += w.at
+        flor.log("n", n)
+def walks_of(w, n): return Walk(w.at + n)
+main()
+""",
     "iter itself": """
 G = iter(L1)
 for z in G:
