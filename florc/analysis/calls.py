@@ -27,21 +27,31 @@ class Calls(Expressions):
         callee = self._callee(node.func)
         args: list[set[Obj]] = []
         rest: set[Obj] = set()
+        starred, fixed = False, 0  # from a star on positions aren't known for sure
         for argument in node.args:
             objs = self.evaluate(argument)
-            if isinstance(argument, ast.Starred):
-                for obj in list(self.value_of(objs)):
-                    rest |= self.unpack(obj, argument)
+            if not isinstance(argument, ast.Starred):
+                if starred:
+                    rest |= objs
+                else:
+                    args.append(objs)
+                    fixed += 1
+                continue
+            places, others = self.positions(self.value_of(objs), argument)
+            if starred or argument is not node.args[-1]:
+                rest |= others.union(*places)
             else:
-                args.append(objs)
+                args += [place | others for place in places]
+                rest |= others
+            starred = True
         kwargs: Keywords = {}
         for keyword in node.keywords:
             objs = self.evaluate(keyword.value)
             if keyword.arg is None:
-                for obj in list(self.value_of(objs)):
-                    rest |= self.heap.elements(obj)
+                rest |= self._by_keyword(self.value_of(objs), kwargs)
             else:
-                kwargs[keyword.arg] = objs
+                kwargs[keyword.arg] = kwargs.get(keyword.arg, set()) | objs
+        args = args[:fixed] + [objs | rest for objs in args[fixed:]]
         shown = self._shown(node.func)
         if not callee:
             harmless = isinstance(node.func, ast.Attribute) and node.func.attr in _TEXT
@@ -53,6 +63,40 @@ class Calls(Expressions):
                 return self._scalar_method(node, node.func.attr, args, kwargs, rest, shown)
             return self.unknown_call(set(), args, kwargs, rest, node, shown, f"?{shown}")
         return self.invoke(callee, args, kwargs, rest, node, shown)
+
+    def positions(self, objs: set[Obj], node: ast.AST) -> tuple[list[set[Obj]], set[Obj]]:
+        """What unpacking gives: by position, as far as tuples tell; and in any position."""
+        places: list[set[Obj]] = []
+        others: set[Obj] = set()
+        for obj in list(objs):
+            if obj.kind != "alloc" or obj.type != "builtins.tuple" or obj.cls is not None:
+                others |= self.unpack(obj, node)
+                continue
+            for key, held in list(self.heap.fields_of(obj).items()):
+                if key[1:-1].isdigit() and len(key) < 5:
+                    place = int(key[1:-1])
+                    while len(places) <= place:
+                        places.append(set())
+                    places[place] |= held
+                else:
+                    others |= held
+            others |= self.heap.contents_of(obj)
+        return places, others
+
+    def _by_keyword(self, objs: set[Obj], kwargs: Keywords) -> set[Obj]:
+        """What `**objs` gives: to `kwargs` by name where dictionaries tell; the rest is returned."""
+        others: set[Obj] = set()
+        for obj in list(objs):
+            if obj.kind != "alloc" or obj.type != "builtins.dict" or obj.cls is not None:
+                others |= self.heap.elements(obj)
+                continue
+            for key, held in list(self.heap.fields_of(obj).items()):
+                if key[:2] in ("['", '["') and key[2:-2].isidentifier():
+                    kwargs[key[2:-2]] = kwargs.get(key[2:-2], set()) | held
+                elif key.startswith("["):
+                    others |= held
+            others |= self.heap.contents_of(obj)
+        return others
 
     def _shown(self, func: ast.expr) -> str:
         """Source text of a callee, made once."""
@@ -153,6 +197,8 @@ class Calls(Expressions):
             if obj.kind == "libbound" and receiver is not None and not _generator(receiver):
                 key = (obj.name, receiver.type, receiver.cls)
                 alike.setdefault(key, set()).add(receiver)
+            elif obj.kind in ("alloc", "part") and obj.cls is None:
+                alike.setdefault(("__call__", obj.type, None), set()).add(obj)
             else:
                 found |= self._invoke_one(obj, args, kwargs, rest, node, shown)
         for (name, _, _), receivers in alike.items():
@@ -212,14 +258,15 @@ class Calls(Expressions):
         def bind(name: str, objs: set[Obj]) -> None:
             heap.add_variable(scope, name, objs, function.arguments[name])
 
+        positional = len(function.params) - function.keyword_only
         for index, objs in enumerate(args):
-            if index < len(function.params):
+            if index < positional:
                 bind(function.params[index], objs)
             elif function.vararg:
                 packed = heap.alloc(function.node, "builtins.tuple", where=function, tag="*args")
-                heap.add_contents(packed, objs)
+                heap.add_field(packed, f"[{index - positional}]", objs)
         if rest:
-            for name in function.params[len(args) :]:
+            for name in function.params[min(len(args), positional) :]:
                 bind(name, rest)
         if function.vararg:
             packed = heap.alloc(function.node, "builtins.tuple", where=function, tag="*args")
@@ -658,15 +705,23 @@ class Calls(Expressions):
 
         results: set[Obj] = set()
         for location in effect.calls:
+            location, _, spread = location.partition("@")
             where, _, method = location.partition(".")
             called = at(where)
+            if spread:
+                places, others = self.positions(self.value_of(at(spread.partition(",")[0])), node)
+                by_name: Keywords = {}
+                others |= self._by_keyword(at(spread.partition(",")[2]), by_name) | rest
+                if where not in kwargs:  # given by position, if at all
+                    called, others = rest.union(*args), others | given_but("")
+                with self.heap.often():
+                    results |= self.invoke(called, places, by_name, others, node, shown)
+                continue
             if where.endswith("*"):  # a partial: what it holds is called, with all that it holds
                 held = {e for o in called for e in self.heap.contents_of(o)}
                 first = {e for o in called for e in self.heap.field(o, "func")}
                 held |= first
-                for obj in first or held:
-                    passed = everything | (held - {obj})
-                    results |= self._call_held(obj, passed, node, shown)
+                results |= self._call_held(first or held, everything, held, node, shown)
                 continue
             given = given_but(where)
             if where.startswith("elem:"):
@@ -707,20 +762,30 @@ class Calls(Expressions):
                     self.heap.add_field(obj, f"[{name!r}]", self.value_of(objs))
         return found
 
-    def _call_held(self, obj: Obj, passed: set[Obj], node: ast.AST, shown: str) -> set[Obj]:
-        """Something that a partial holds is called, if it can be."""
-        if obj.kind in ("function", "bound"):
-            return self._call_back(obj, passed, node)
-        typed = obj.kind in ("alloc", "part") and obj.cls is None and obj.type
-        if typed and self.effects.method(obj.type, "__call__") is None:
-            return set()
+    def _call_held(
+        self, called: set[Obj], given: set[Obj], held: set[Obj], node: ast.AST, shown: str
+    ) -> set[Obj]:
+        """What a partial holds is called, if it can be, with what it holds besides."""
+        found: set[Obj] = set()
         outermost = not self.calling
-        before = self.calling.get(obj, set())
-        if obj in self.calling and passed <= before:
-            return set()  # a partial that leads back to itself: its results are known further out
-        self.calling[obj] = passed = before | passed
+        others: set[Obj] = set()
+        everything: set[Obj] = set()
+        for obj in called:
+            passed = given | (held - {obj})
+            if obj.kind in ("function", "bound"):
+                found |= self._call_back(obj, passed, node)
+                continue
+            typed = obj.kind in ("alloc", "part") and obj.cls is None and obj.type
+            if typed and self.effects.method(obj.type, "__call__") is None:
+                continue
+            before = self.calling.get(obj, set())
+            if obj in self.calling and passed <= before:
+                continue  # a partial that leads back to itself: its results are known further out
+            self.calling[obj] = before | passed
+            others.add(obj)
+            everything |= self.calling[obj]
         with self.heap.often():
-            found = self._invoke_one(obj, [], {}, passed, node, shown)
+            found |= self.invoke(others, [], {}, everything, node, shown)
         if outermost:
             self.calling.clear()
         return found

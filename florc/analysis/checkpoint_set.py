@@ -90,12 +90,25 @@ def changed_objects(summaries: Summaries, accesses: list[Access]) -> dict[Obj, _
             deep.setdefault((access.obj, access.package), _Change()).note(access, "", rank)
         else:
             changes.setdefault(access.obj, _Change()).note(access, access.attribute, rank)
+            for obj in heap.stand_ins.get(access.obj, ()):
+                if obj.kind == "part":  # its mutation is its owner's
+                    deep.setdefault((owner_of(obj), ""), _Change()).note(access, "", rank)
+                else:
+                    changes.setdefault(obj, _Change()).note(access, access.attribute, rank)
     for (obj, package), change in deep.items():
         assert change.whole is not None
         for inner in _within(summaries, obj, package):
             found = changes.setdefault(inner, _Change())
             found.note(change.whole, "", change.rank)
             found.certain |= change.certain
+    for obj, change in list(changes.items()):
+        lump = heap.lump_of.get(obj, obj)
+        if lump is not obj:  # what it stands for may be the one
+            known = changes.setdefault(lump, _Change())
+            for attribute, access in change.attributes.items():
+                known.note(access, attribute)
+            if change.whole is not None:
+                known.note(change.whole, "", change.rank)
     return changes
 
 
@@ -235,7 +248,7 @@ class _Roots:
             if obj.receiver is not None and _is_method(obj, self.heap):
                 push(f"{path}.__self__", {obj.receiver}, sure)
             elif obj.kind == "class" or (obj.kind == "alloc" and obj.cls is not None):
-                for name, objs in self.heap.fields.get(obj, {}).items():
+                for name, objs in self.heap.fields_of(obj).items():
                     if not name.startswith("["):
                         push(f"{path}.{name}", objs, sure)
             elif obj.kind == "function" and obj.function is not None:
@@ -518,7 +531,7 @@ def _add_mutated(
         if obj.kind in ("function", "class", "module", "library", "bound", "libbound"):
             continue
         entered = path.count(".") < 6 and not cut
-        if obj.cls is not None and entered and not heap.contents.get(obj):
+        if obj.cls is not None and entered and not heap.contents_of(obj):
             continue  # entered by its attributes
         inside = heap.held({obj}) & missing
         if inside and not _harmless(summaries, obj) and obj not in inside:

@@ -271,8 +271,13 @@ class Expressions(State):
         if name == "__dict__" and named:
             return {heap.part(obj, "builtins.dict")}
         if obj.kind == "library":
+            if name in self.effects.constants.get(obj.name, ()):
+                return set()
             full = f"{obj.name}.{name}"
-            if heap.grain != FINE and not self.effects.describes(full):
+            if self.effects.type(obj.name).immutable and not self.effects.describes(full):
+                return set()  # of a class of plain values
+            again = name in obj.name.split(".")
+            if (heap.grain != FINE or again) and not self.effects.describes(full):
                 full = f"{obj.name}.*"  # of values, whose attributes have no end
             return {heap.library(full)}
         if obj.kind == "module" and obj.module is not None:
@@ -370,13 +375,19 @@ class Expressions(State):
     def value_of(self, objs: set[Obj]) -> set[Obj]:
         """Objects as data: what is read from a lump, and not called, is a part of it."""
         found = set()
+        homes: set[Obj] = set()
         for obj in objs:
-            if obj.kind == "libbound" and obj.receiver is not None:
-                container = obj.receiver.type in SEQUENCES or obj.receiver.kind == "class"
-                found |= {obj.receiver} if container else self.heap.parts(obj.receiver)
-            else:
+            receiver = obj.receiver
+            if obj.kind != "libbound" or receiver is None:
                 found.add(obj)
-        return found
+            elif receiver.type in SEQUENCES or receiver.kind == "class":
+                found.add(receiver)
+            elif receiver in self.heap.absorbed:
+                found |= self.heap.parts(receiver)
+            else:
+                found.add(self.heap.part(receiver))
+                homes.add(self.heap.homes(receiver)[0])
+        return found.union(*map(self.heap.keyed, homes))
 
     def _on_Subscript(self, node: ast.Subscript) -> set[Obj]:
         objs = self.value_of(self.evaluate(node.value))
@@ -421,12 +432,12 @@ class Expressions(State):
 
     def index(self, obj: Obj, key: ast.expr) -> set[Obj]:
         """What `obj[key]` may give."""
-        self.heap.read.add(obj)
+        self.heap.read.update(self.heap.homes(obj))
         if isinstance(key, ast.Constant) and isinstance(key.value, str):
             entry = self.heap.entry(obj, f"[{key.value!r}]")
             if entry is not None:
                 return {entry} | self.heap.contents_of(obj)
-        if isinstance(key, ast.Constant) and f"[{key.value!r}]" in obj.indices:
+        if isinstance(key, ast.Constant) and f"[{key.value!r}]" in self.heap.indices(obj):
             found = set(self.heap.field(obj, f"[{key.value!r}]"))
             return found | self.heap.contents_of(obj)
         return self.heap.elements(obj)

@@ -134,8 +134,8 @@ class Executor(Calls):
                 pieces: set[Obj] = set()
                 for obj in list(objs):
                     key = f"[{index}]"
-                    self.heap.read.add(obj)
-                    if not starred and key in obj.indices:
+                    self.heap.read.update(self.heap.homes(obj))
+                    if not starred and key in self.heap.indices(obj):
                         pieces |= self.heap.field(obj, key) | self.heap.contents_of(obj)
                     else:
                         pieces |= self.unpack(obj, target)

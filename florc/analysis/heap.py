@@ -92,8 +92,13 @@ MAX_DEPTH = 8
 """Parts of a library's qualified name that are told apart."""
 FINE, COARSE = 0, 1
 """Grains of the heap."""
+CROWD = 8
+"""Objects of one library type that a set of a fine heap tells apart."""
 SATURATED = 24
 """Library objects that a set of a coarse heap tells apart."""
+
+
+_Kind = tuple[str, Class | None, str]
 
 
 class TooMuchError(Exception):
@@ -116,6 +121,12 @@ class Heap:
         self.absorbed: set[Obj] = {self.anything}  # what it stands for
         self.code: set[Obj] = set()  # functions and methods among it
         self.apart: set[Obj] = set()  # what these hold that is told apart
+        self.lumps: dict[tuple[str, Class | None], Obj] = {}  # each for many objects of a type
+        self.lump_of: dict[Obj, Obj] = {}
+        self.stand_ins: dict[Obj, set[Obj]] = {}  # lump -> what it stands for
+        self._kinds: dict[Obj, _Kind | None] = {}
+        self._links: dict[Obj, set[Obj]] = {}  # lump -> whose parts it stands for
+        self._linked: dict[Obj, tuple[Obj, ...]] = {}  # what they lead to, themselves included
         self.variables: dict[tuple[Scope, str], set[Obj]] = {}
         self.bindings = AllBindings(program, effects)
         # Of names that are bound at several places, what each binds; None: elsewhere.
@@ -147,9 +158,139 @@ class Heap:
         self.work += len(objs) >> 4
         if self.grain != FINE and self._saturate(key, target, objs):
             return
+        if self.grain == FINE and before + len(objs) > CROWD:
+            objs = self._crowded(key, target, objs)
         target |= objs
         if len(target) != before:
             self._changed(key)
+
+    def _crowded(self, key: Key, target: set[Obj], objs: AbstractSet[Obj]) -> AbstractSet[Obj]:
+        """What to add for `objs`: one lump for each library type of which there are many by now."""
+        new = objs - target
+        if not new:
+            return new
+        kinds: dict[_Kind, set[Obj]] = {}
+        for obj in new:
+            kind = self._kind(obj)
+            if kind is not None:
+                kinds.setdefault(kind, set()).add(obj)
+        if not kinds:
+            return new
+        for obj in target:
+            kind = self._kind(obj)
+            if kind in kinds:
+                kinds[kind].add(obj)
+        for (type_name, cls, method), crowd in kinds.items():
+            known = self.lumps.get((type_name, cls))
+            if known is not None and method:
+                known = self.library_bound(known, method)
+            if len(crowd) <= CROWD and known not in crowd:
+                continue
+            lump = self._lump(type_name, cls)
+            for obj in crowd:
+                self._join(obj.receiver if method and obj.receiver else obj, lump)
+            one = self.library_bound(lump, method) if method else lump
+            gone = crowd & target - {one}
+            if gone:
+                target -= gone
+                self._changed(key)
+            new = new - crowd
+            if one not in target:
+                new = new | {one}
+        return new
+
+    def _kind(self, obj: Obj) -> _Kind | None:
+        """Type of an object that a lump may stand for; of its receiver, and the method's name."""
+        if obj in self._kinds:
+            return self._kinds[obj]
+        kind: _Kind | None = None
+        if obj.kind == "libbound":
+            held = obj.receiver
+            if held is not None and self._lumps(held):
+                kind = (held.type, held.cls, obj.name)
+        elif self._lumps(obj):
+            kind = (obj.type, obj.cls, "")
+        self._kinds[obj] = kind
+        return kind
+
+    def _lump(self, type_name: str, cls: Class | None) -> Obj:
+        """What stands for many objects of a type, or of a class of the project."""
+        lump = self.lumps.get((type_name, cls))
+        if lump is None:
+            shown = cls.scope.path if cls is not None else type_name or "object"
+            lump = Obj("alloc", f"some {shown}", type_name, cls)
+            self.lumps[type_name, cls] = self.lump_of[lump] = lump
+            self.many.add(lump)
+        return lump
+
+    def _lumps(self, obj: Obj) -> bool:
+        """Whether a lump may stand for an object: all there is to know of it is its type."""
+        if obj.kind == "part":
+            owner = owner_of(obj)
+            return owner.kind == "alloc" and (owner.cls is None or obj.type != "builtins.dict")
+        if obj.kind != "alloc" or obj.function is not None or obj.type in LAZY:
+            return False
+        if obj.cls is not None:
+            return obj.cls.method("__next__") is None
+        declared = self.effects.type(obj.type)
+        if declared.iterable_calls or declared.iteration_draws:
+            return False
+        return not self.effects.is_a(obj.type, "builtins.iterator")
+
+    def _join(self, obj: Obj, lump: Obj) -> None:
+        """Let a lump stand for an object: what either holds both hold from now on."""
+        if obj in self.lump_of:
+            return
+        self.lump_of[obj] = lump
+        self._linked.clear()
+        self.stand_ins.setdefault(lump, set()).add(obj)
+        if obj.kind == "part":
+            owner = owner_of(obj)
+            if self._lumps(owner):
+                self._join(owner, self._lump(owner.type, owner.cls))
+                owner = self.lump_of[owner]
+            links = self._links.setdefault(lump, set())
+            if owner is not lump and owner not in links:
+                links.add(owner)
+                self._linked.clear()
+                for name, held in list(self.fields.get(lump, {}).items()):
+                    self.add_field(owner, name, set(held))
+                self.add_contents(owner, set(self.contents.get(lump, ())), by_base=True)
+                self._changed(lump)
+        else:
+            for name, held in self.fields.pop(obj, {}).items():
+                self.add_field(lump, name, held)
+            kept, stored = self.contents.pop(obj, set()), self.stored.pop(obj, set())
+            self.add_contents(lump, stored)
+            self.add_contents(lump, kept, by_base=True)
+        self._changed(obj)
+
+    def homes(self, obj: Obj) -> tuple[Obj, ...]:
+        """By what the fields and contents of an object are known."""
+        owner = owner_of(obj)
+        home = self.lump_of.get(owner, owner)
+        if home not in self._links:
+            return (home,)
+        known = self._linked.get(home)
+        if known is not None:
+            return known
+        found = {home: None}
+        stack = [home]
+        while stack:
+            for link in self._links.get(stack.pop(), ()):
+                link = self.lump_of.get(link, link)
+                if link not in found:
+                    found[link] = None
+                    stack.append(link)
+        self._linked[home] = tuple(found)
+        return self._linked[home]
+
+    def indices(self, obj: Obj) -> AbstractSet[str]:
+        """Constant subscripts by which something is, or is asked, of an object."""
+        homes = self.homes(obj)
+        if len(homes) == 1:
+            return homes[0].indices
+        return set().union(*(home.indices for home in homes))
 
     def _saturate(self, key: Key, target: set[Obj], objs: AbstractSet[Obj]) -> bool:
         """Add `objs` to a set that holds anything, or that would be too large; False: it isn't."""
@@ -226,23 +367,23 @@ class Heap:
 
     def add_field(self, obj: Obj, name: str, objs: set[Obj]) -> None:
         """The attribute (or constant subscript "[…]") may hold these."""
-        obj = owner_of(obj)
-        if name.startswith("[") and name not in obj.indices and obj not in self.absorbed:
-            obj.indices.add(name)
-            self._changed(obj)
-        self._grow(obj, self.fields.setdefault(obj, {}).setdefault(name, set()), objs)
+        for home in self.homes(obj):
+            if name.startswith("[") and name not in home.indices and home not in self.absorbed:
+                home.indices.add(name)
+                self._changed(home)
+            self._grow(home, self.fields.setdefault(home, {}).setdefault(name, set()), objs)
 
     def add_contents(self, obj: Obj, objs: set[Obj], *, by_base: bool = False) -> None:
         """The container (or lump) may hold these somewhere.
 
         `by_base`: under a name of its class's library base, as that base's methods keep them.
         """
-        obj = owner_of(obj)
-        if obj.cls is None and obj.type and self.effects.type(obj.type).plain:
-            return
-        if obj.cls is not None and not by_base:
-            self._grow(obj, self.stored.setdefault(obj, set()), objs - {obj})
-        self._grow(obj, self.contents.setdefault(obj, set()), objs - {obj})
+        for home in self.homes(obj):
+            if home.cls is None and home.type and self.effects.type(home.type).plain:
+                continue
+            if home.cls is not None and not by_base:
+                self._grow(home, self.stored.setdefault(home, set()), objs - {home})
+            self._grow(home, self.contents.setdefault(home, set()), objs - {home})
 
     def add_returned(self, function: Function, objs: set[Obj]) -> None:
         """The function may return these."""
@@ -287,31 +428,46 @@ class Heap:
 
     def field(self, obj: Obj, name: str) -> set[Obj]:
         """What an attribute may hold."""
-        self.read.add(obj)
-        if obj in self.absorbed:
-            return self._anything()
-        return self.fields.get(obj, {}).get(name, set())
+        if obj.kind == "part" or obj in self.absorbed:
+            self.read.add(obj)
+            return self._anything() if obj in self.absorbed else set()
+        homes = self.homes(obj)
+        self.read.update(homes)
+        if len(homes) == 1:
+            return self.fields.get(homes[0], {}).get(name, set())
+        return set().union(*(self.fields.get(home, {}).get(name, ()) for home in homes))
 
     def fields_of(self, obj: Obj) -> dict[str, set[Obj]]:
         """All attributes and constant subscripts."""
-        self.read.add(obj)
-        return {} if obj in self.absorbed else self.fields.get(obj, {})
+        if obj.kind == "part" or obj in self.absorbed:
+            self.read.add(obj)
+            return {}
+        homes = self.homes(obj)
+        self.read.update(homes)
+        if len(homes) == 1:
+            return self.fields.get(homes[0], {})
+        found: dict[str, set[Obj]] = {}
+        for home in homes:
+            for name, held in self.fields.get(home, {}).items():
+                found[name] = found.get(name, set()) | held
+        return found
 
     def contents_of(self, obj: Obj) -> set[Obj]:
-        """What a container (or lump) holds somewhere."""
-        self.read.add(obj)
-        if obj in self.absorbed:
-            return self._anything()
-        return self.contents.get(obj, set())
+        """What a container (or lump) holds somewhere; of a part it's its owner that does."""
+        if obj.kind == "part" or obj in self.absorbed:
+            self.read.add(obj)
+            return self._anything() if obj in self.absorbed else set()
+        home = self.lump_of.get(obj, obj)
+        self.read.add(home)
+        return self.contents.get(home, set())
 
     def stored_in(self, obj: Obj) -> set[Obj]:
         """What any attribute may hold besides what is assigned to it by its name."""
-        self.read.add(obj)
-        if obj in self.absorbed:
-            return self._anything()
-        if obj.cls is None:
-            return self.contents.get(obj, set())
-        return self.stored.get(obj, set())
+        if obj.cls is None or obj in self.absorbed:
+            return self.contents_of(obj)
+        home = self.lump_of.get(obj, obj)
+        self.read.add(home)
+        return self.stored.get(home, set())
 
     def _anything(self) -> set[Obj]:
         """What anything may be or hold."""
@@ -330,8 +486,8 @@ class Heap:
 
     def elements(self, obj: Obj) -> set[Obj]:
         """What subscripting or iterating may give; a lump gives itself too (its parts)."""
-        self.read.add(obj)
         if obj in self.absorbed:
+            self.read.add(obj)
             return self._anything()
         if obj.kind == "part" and obj.receiver is not None and obj.receiver.module is not None:
             scope = self.program.module_scope(obj.receiver.module)  # vars(module)
@@ -344,12 +500,24 @@ class Heap:
             if obj.type == "builtins.dict":  # vars(x)
                 found = found.union(*self.fields_of(owner_of(obj)).values()) - {obj}
             return found
-        found = set(self.contents.get(obj, ()))
-        for key in obj.indices:
+        found = set(self.contents_of(obj))
+        for owner in self.homes(obj)[1:]:
+            found |= self.contents_of(owner)
+        for key in self.indices(obj):
             found |= self.field(obj, key)
         if obj.kind == "alloc" and obj.cls is None and obj.type not in SEQUENCES:
             if not self.effects.type(obj.type).immutable:
                 found.add(obj)
+        return found
+
+    def kin(self, objs: AbstractSet[Obj]) -> set[Obj]:
+        """Abstract objects that may stand for an object that one of `objs` stands for."""
+        found = set(objs)
+        for obj in objs:
+            lump = self.lump_of.get(obj)
+            if lump is not None:
+                found.add(lump)
+            found |= self.stand_ins.get(obj, set())
         return found
 
     # -- interning ------------------------------------------------------------------------------
@@ -418,6 +586,8 @@ class Heap:
 
     def sites_of(self, obj: Obj) -> set[ast.AST]:
         """The sites that make an object."""
+        if obj in self.stand_ins:
+            return set().union(*map(self.sites_of, self.stand_ins[obj] - {obj}))
         return {obj.site} if obj.site is not None else self.sites.get(obj, set())
 
     def makes(self, site: ast.AST, obj: Obj) -> bool:
@@ -538,8 +708,15 @@ class Heap:
         made, lump = self.part(owner, type_name), owner_of(owner)
         if lump in self.absorbed:
             return self._anything()
-        self.read.add(lump)
-        return {made}.union(*(self.field(lump, key) for key in lump.indices))
+        return {made} | self.keyed(lump)
+
+    def keyed(self, obj: Obj) -> set[Obj]:
+        """What the constant subscripts of an object lead to."""
+        homes = self.homes(obj)
+        self.read.update(homes)
+        return set().union(
+            *(self.fields[h][key] for h in homes for key in h.indices if h in self.fields)
+        )
 
     def entry(self, owner: Obj, key: str) -> Obj | None:
         """What the constant subscript `key` of a lump leads to, where that is told apart.
@@ -548,7 +725,7 @@ class Heap:
         """
         if owner.kind != "alloc" or owner.name or not self.effects.type(owner.type).entries:
             return None
-        if self.grain != FINE:
+        if self.grain != FINE or owner in self.lump_of:
             return None
 
         def make() -> Obj:
@@ -612,6 +789,15 @@ class Heap:
             yield {self.anything}
             if not self.settled:  # what it holds is in there
                 return
+        if obj in self.lump_of:
+            homes = self.homes(obj)
+            self.read.update(homes)
+            if self.settled:
+                yield self.stand_ins.get(obj, set())
+            yield set(homes[1:])
+            for home in homes:
+                yield self.contents.get(home, set())
+                yield from self.fields.get(home, {}).values()
         contents = self.contents.get(obj)
         if contents:
             yield contents

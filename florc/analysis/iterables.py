@@ -111,7 +111,7 @@ class _Search:
         for path, obj in result.paths:
             self.holders.setdefault(path, set()).add(obj)
         moving = {m.path for m in result.members if m.how == "rebound"} | result.rebound
-        open_ = self._open()
+        open_ = self.heap.kin(self._open())
         self.steady = {
             path
             for path in self.holders
@@ -237,7 +237,7 @@ class _Search:
         ):
             return None
         for access in self.summaries.of_statements(self.site.statements):
-            if access.kind == "mutate" and access.obj in self.holders[owner]:
+            if access.kind == "mutate" and access.obj in self.heap.kin(self.holders[owner]):
                 if f".{expr.attr} is assigned" in access.reason or "load_" in access.reason:
                     return None
         return [owner]

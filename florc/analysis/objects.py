@@ -25,7 +25,8 @@ class Function:
     static: bool = False  # staticmethod
     classmethod: bool = False
     property: bool = False
-    params: tuple[str, ...] = ()
+    params: tuple[str, ...] = ()  # those that only keywords reach last
+    keyword_only: int = 0  # how many these are
     vararg: str | None = None
     kwarg: str | None = None
     arguments: dict[str, ast.arg] = field(default_factory=dict)  # of all parameters

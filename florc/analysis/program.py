@@ -73,6 +73,7 @@ def _make_function(node: ast.AST, scope: Scope, module: Module, cls: Class | Non
         classmethod="classmethod" in decorators,
         property=bool(decorators & {"property", "cached_property", "setter"}),
         params=tuple(a.arg for a in every),
+        keyword_only=len(arguments.kwonlyargs),
         vararg=arguments.vararg.arg if arguments.vararg else None,
         kwarg=arguments.kwarg.arg if arguments.kwarg else None,
         arguments={a.arg: a for a in (*every, arguments.vararg, arguments.kwarg) if a},

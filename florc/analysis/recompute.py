@@ -201,6 +201,7 @@ def _own(summaries: Summaries, site: LoopSite, name: str) -> bool:
         ),
         *(held for holder, held in heap.contents.items() if not _later(site, holder)),
     )
+    objs = heap.kin(objs)
     return not any(objs & held for held in holders)
 
 

@@ -117,10 +117,10 @@ class Watching:
         elif obj.kind == "bound" and obj.receiver is not None:
             steps.append((f"{path}.__self__", {obj.receiver}))
         elif obj.kind == "class" or self._plain(obj):
-            held = heap.contents.get(obj, set())
+            held = heap.contents_of(obj)
             if held & leading or path.count(".") >= MAX_DOTS:
                 return None
-            for name, objs in heap.fields.get(obj, {}).items():
+            for name, objs in heap.fields_of(obj).items():
                 if name.startswith("["):
                     if objs & leading:
                         return None

@@ -42,7 +42,8 @@ or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is 
   that made the receiver, is given that option (``0?inplace``).
 * ``type``: the type of a ``new`` result.
 * ``draws``: RNG streams: python numpy torch cuda.
-* ``calls``: locations that are called; ``0.method`` calls a method of it.
+* ``calls``: locations that are called; ``0.method`` calls a method of it; ``target@args,kwargs``
+  calls it with what the tuple at ``args`` holds, and the dictionary at ``kwargs``.
 * ``trains``: true if it is what makes a loop a training loop.
 * ``kills_grads``: locations whose gradients are cleared.  ``sink``: it writes to the outside.
 * ``clock``: true if the result depends on the time.  ``reads_grads``: it uses gradients.
@@ -58,6 +59,8 @@ or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is 
 
 ``[aliases]`` says that what begins with one name is meant by another: ``"tqdm.auto" = "tqdm"``; a
 ``*`` at the end stands for any one module in between (``"torch.nn.modules.*" = "torch.nn"``).
+
+``[constants]`` lists, by module, attributes that are plain values: ``math = ["pi", "inf"]``.
 
 Names may hold ``*`` (fnmatch); an exact name wins over a pattern, a longer pattern over a shorter.
 ``"*.backward"`` is what is known of a method when the receiver's type isn't.
@@ -151,6 +154,7 @@ class Effects:
     users: frozenset[str] = frozenset()  # names of calls that the user's own files describe
     user_sinks: tuple[str, ...] = ()  # types that they declare to be sinks
     aliases: dict[str, str] = field(default_factory=dict)  # prefix of a name -> the usual one
+    constants: dict[str, frozenset[str]] = field(default_factory=dict)  # of modules
     _names: dict[str, str] = field(default_factory=dict, compare=False)
     _mro: dict[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
     _memo: dict[str, Effect | None] = field(default_factory=dict, compare=False)
@@ -310,6 +314,7 @@ def read_effects(files: Iterable[Path]) -> Effects:
     types: dict[str, LibraryType] = {}
     exact: dict[str, Effect] = {}
     aliases: dict[str, str] = {}
+    constants: dict[str, frozenset[str]] = {}
     sources = []
     for path in files:
         try:
@@ -322,6 +327,8 @@ def read_effects(files: Iterable[Path]) -> Effects:
         check(path, text, data)
         sources.append(str(path))
         aliases.update(data.get("aliases", {}))
+        for name, values in data.get("constants", {}).items():
+            constants[name] = constants.get(name, frozenset()) | frozenset(_strings(values))
         for name, table in data.get("types", {}).items():
             types[name] = _type(name, table)
         for names, table in data.get("effects", {}).items():
@@ -331,7 +338,7 @@ def read_effects(files: Iterable[Path]) -> Effects:
     for name in patterned:
         del exact[name]
     order = sorted(patterned.items(), key=lambda item: (-len(item[0]), item[0]))
-    return Effects(types, exact, tuple(order), tuple(sources), aliases=aliases)
+    return Effects(types, exact, tuple(order), tuple(sources), aliases=aliases, constants=constants)
 
 
 def load_effects(extra: Sequence[Path] = ()) -> Effects:

@@ -31,7 +31,7 @@ TYPE_TEXTS = ("api", "elements", "parts", "note")
 _ARGUMENT = r"(self|args|\d+|[A-Za-z_]\w*)"
 _LOCATION = re.compile(rf"{_ARGUMENT}(\*[\w.]*)?(\?\w+)?")
 _KEPT = re.compile(rf"(flat:|\w+=)?{_ARGUMENT}\*?(\?\w+)?")
-_CALLED = re.compile(rf"(elem:)?{_ARGUMENT}(\.\w+)?\*?(\?\w+)?")
+_CALLED = re.compile(rf"(elem:)?{_ARGUMENT}(\.\w+)?\*?(@\w+(,\w+)?)?(\?\w+)?")
 _RESULT = re.compile(
     rf"none|new|called|(elem:|part:|holder:|sum:|call:|copy:|deepcopy:|pairs:|values:|holding:|groups:|tees:)?{_ARGUMENT}\*?(\?\w+)?"
 )
@@ -49,7 +49,7 @@ class EffectsError(ValueError):
 def check(path: Path, text: str, data: Mapping[str, Any]) -> None:
     """Raise EffectsError for the first thing in a parsed file that isn't an effect or a type."""
     for table in data:
-        if table not in ("types", "effects", "aliases"):
+        if table not in ("types", "effects", "aliases", "constants"):
             raise _error(path, text, (table,), "", f"unknown table [{table}]")
     aliases = data.get("aliases", {})
     if not isinstance(aliases, dict):
@@ -58,6 +58,13 @@ def check(path: Path, text: str, data: Mapping[str, Any]) -> None:
         if not isinstance(usual, str) or usual.startswith(f"{name}."):
             message = f"[aliases] {name!r} must be another qualified name"
             raise _error(path, text, ("aliases", name), "", message)
+    constants = data.get("constants", {})
+    if not isinstance(constants, dict):
+        raise _error(path, text, ("constants",), "", "constants must be a table")
+    for name, values in constants.items():
+        problem = _not_strings(values)
+        if problem:
+            raise _error(path, text, ("constants", name), "", f"[constants] {name!r} {problem}")
     for table, entry in (("types", _type_problem), ("effects", _effect_problem)):
         content = data.get(table, {})
         if not isinstance(content, dict):

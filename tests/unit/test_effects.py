@@ -39,7 +39,9 @@ def test_every_location_is_of_the_documented_form() -> None:
             assert "." not in location.partition("*")[0], (effect.name, location)
             assert "elem:" not in location, (effect.name, location)
         for location in effect.calls:
-            assert LOCATION.fullmatch(location), (effect.name, location)
+            where, _, spread = location.partition("@")
+            assert LOCATION.fullmatch(where), (effect.name, location)
+            assert not spread or re.fullmatch(r"\w+,\w+", spread), (effect.name, location)
         assert effect.returns, effect.name
         for location in effect.returns:
             assert LOCATION.fullmatch(location), (effect.name, location)
