@@ -20,9 +20,14 @@ class Case:
 
 
 def loop(body: str, before: str = "", after: str = "", **facts: object) -> Case:
-    """`for k in range(6):` around `body`, with the lines before and after it."""
-    indented = "\n".join("    " + line for line in body.split("\n"))
-    text = f"import random\nimport flor\n{before}\nfor k in range(6):\n{indented}\n{after}\n"
+    """`for k in range(6):` around `body`, with the lines before and after it.
+
+    It has state of its own, so that it is jumped into whatever is thought of `body`.
+    """
+    lines = ["ticks = ticks + 1", *body.split("\n"), 'flor.log("ticks", ticks)']
+    indented = "\n".join("    " + line for line in lines)
+    start = f"import random\nimport flor\nticks = 0\n{before}\n"
+    text = f"{start}for k in range(6):\n{indented}\n{after}\n"
     return Case(text, **facts)  # type: ignore[arg-type]
 
 
@@ -117,7 +122,7 @@ CASES: dict[str, Case] = {
     ),
     "ndarray.sort": loop(
         'flor.log("v", x.tolist())\nif k == 3:\n    x.sort()',
-        "import numpy as np\nx = np.array([3, 1, 2])", 'flor.log("e", x.tolist())',
+        "import numpy as np\nx = np.linspace(3, 0, 4)", 'flor.log("e", x.tolist())',
     ),
     "numpy.add out": method(
         "import numpy as np\nx = np.zeros(3)", "np.add(x, k, out=x)", "x.tolist()"
@@ -148,8 +153,22 @@ CASES: dict[str, Case] = {
         "params = [w]\noptimizer = torch.optim.SGD(params, lr=0.1)\n",
         members=("w",),
     ),
+    "optimizer made anew": loop(
+        "optimizer = torch.optim.SGD([w], lr=0.1)\n"
+        "loss = ((inputs @ w - targets) ** 2).mean()\noptimizer.zero_grad()\n"
+        'loss.backward()\noptimizer.step()\nflor.log("loss", loss.item())',
+        TORCH + "w = torch.zeros(3, 2, requires_grad=True)\n",
+    ),
+    "deep in a display": loop(
+        'torch._foreach_add_([x], k)\nflor.log("v", x.tolist())', "import torch\nx = torch.zeros(2)"
+    ),
     "scheduler.step": loop(
         STEP + 'sched.step()\nflor.log("lr", optimizer.param_groups[0]["lr"])',
+        SGD + "sched = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)\n",
+        members=("optimizer", "sched"),
+    ),
+    "scheduler alone": loop(
+        'sched.step()\nflor.log("lr", optimizer.param_groups[0]["lr"])',
         SGD + "sched = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)\n",
         members=("optimizer", "sched"),
     ),
@@ -214,8 +233,14 @@ CASES: dict[str, Case] = {
         'f()\nflor.log("v", n)',
         "import functools\nn = 0\ndef up():\n    global n\n    n += 1\nf = functools.partial(up)",
     ),
+    "partial of a method": loop(
+        'f()\nflor.log("v", x)', "import functools\nx = []\nf = functools.partial(x.append, 1)"
+    ),
     "setattr": loop(
         'setattr(x, "n", k)\nflor.log("v", k)', BOX + "x = Box()", 'flor.log("e", x.n)'
+    ),
+    "setattr of a computed name": loop(
+        'setattr(x, "nm"[k // 9], k)\nflor.log("v", k)', BOX + "x = Box()", 'flor.log("e", x.n)'
     ),
     "StringIO.write": loop(
         'x.write(str(k))\nflor.log("v", x.getvalue())', "import io\nx = io.StringIO()"

@@ -23,7 +23,9 @@ from florc.analysis import (
     liveness,
     loops,
     objects,
+    reaching,
 )
+from florc.analysis.occurrences import Occurrence
 from florc.effects.model import load_effects
 
 
@@ -144,19 +146,21 @@ def without_edges(name: str, wrong: Callable[[Any, Any], bool], *hints: str) -> 
     return Mutant(name, apply, hints)
 
 
-def names(name: str, change: Callable[..., tuple[set[str], set[str]]], *hints: str) -> Mutant:
-    """`names_of`, as liveness and the checkpoint set see it, with a change."""
+def mentions(
+    name: str, change: Callable[[Any, Occurrence], Occurrence | None], *hints: str
+) -> Mutant:
+    """What a node reads and binds, as every analysis sees it, with a change of each mention."""
 
     def make(original: Any) -> Any:
-        def changed(node: Any, *rest: Any) -> Any:
-            uses, defs = original(node, *rest)
-            return change(node, set(uses), set(defs))
+        def found(node: Any, *rest: Any) -> Any:
+            changed = (change(node, occurrence) for occurrence in original(node, *rest))
+            return tuple(occurrence for occurrence in changed if occurrence is not None)
 
-        return changed
+        return found
 
     def apply() -> None:
-        for module in (liveness, checkpoint_set):
-            patch(module, "names_of", make)()
+        for module in (liveness, reaching):
+            patch(module, "occurrences", make)()
 
     return Mutant(name, apply, hints)
 
@@ -171,27 +175,23 @@ def _leaves(node: Any, successor: Any) -> bool:
     return successor.statement is not first
 
 
-def _no_bind(node: Any, uses: set[str], defs: set[str]) -> tuple[set[str], set[str]]:
-    return (uses, set()) if node.role == "bind" else (uses, defs)
+def _no_bind(node: Any, found: Occurrence) -> Occurrence | None:
+    return None if node.role == "bind" and found.kind == "def" else found
 
 
-def _no_captures(node: Any, uses: set[str], defs: set[str]) -> tuple[set[str], set[str]]:
-    return (uses, set()) if cfg.case_of(node.statement) is not None else (uses, defs)
+def _no_captures(node: Any, found: Occurrence) -> Occurrence | None:
+    case = cfg.case_of(node.statement) is not None
+    return None if case and found.kind == "def" else found
 
 
-def _no_augmented(node: Any, uses: set[str], defs: set[str]) -> tuple[set[str], set[str]]:
-    if isinstance(node.statement, ast.AugAssign) and isinstance(node.statement.target, ast.Name):
-        uses = uses - {node.statement.target.id}
-    return uses, defs
+def _no_augmented(node: Any, found: Occurrence) -> Occurrence | None:
+    augmented = isinstance(node.statement, ast.AugAssign) and found.site is node.statement.target
+    return None if augmented and found.kind == "use" else found
 
 
-def _sure(node: Any, uses: set[str], defs: set[str]) -> tuple[set[str], set[str]]:
+def _sure(node: Any, found: Occurrence) -> Occurrence:
     """What only some evaluations define is taken to be defined."""
-    if node.statement is not None and isinstance(node.statement, ast.If):
-        for child in ast.walk(node.statement.test):
-            if isinstance(child, ast.NamedExpr):
-                defs = defs | {child.target.id}
-    return uses, defs
+    return dataclasses.replace(found, certain=True) if found.kind == "def" else found
 
 
 def _own_methods(original: Any) -> Any:
@@ -308,10 +308,11 @@ def _no_attributes(original: Any) -> Any:
 
 def _no_operands(original: Any) -> Any:
     def operate(self: Any, node: Any, left: Any, right: Any) -> Any:
-        made = original(self, node, left, right)
-        for obj in made:
-            self.heap.contents.pop(obj, None)
-        return made
+        self.heap.add_contents = lambda *a, **k: None
+        try:
+            return original(self, node, left, right)
+        finally:
+            del self.heap.add_contents
 
     return operate
 
@@ -336,7 +337,7 @@ MUTANTS = (
     pure("collections.deque.appendleft", "deque.appendleft"),
     pure("collections.deque.rotate", "deque.rotate"),
     pure("heapq.heappush", "heappush"),
-    pure("builtins.setattr", "setattr"),
+    pure("builtins.setattr", "setattr of a computed name"),
     entry("builtins.list.append", "appended callable", keeps=()),
     entry("builtins.dict.get", "dict.get", returns=("none",)),
     entry("builtins.dict.values", "dict.values", returns=("new",)),
@@ -345,7 +346,7 @@ MUTANTS = (
     entry("builtins.sorted", "sorted", keeps=()),
     entry("builtins.min", "min key", calls=()),
     entry("builtins.map", "map", calls=()),
-    entry("functools.partial.__call__", "partial", calls=()),
+    entry("functools.partial.__call__", "partial of a method", calls=()),
     entry("copy.copy", "copy", returns=("deepcopy:0",)),
     entry("builtins.next", "iterator", advances=()),
     entry("builtins.zip", "zip", keeps=()),
@@ -368,9 +369,9 @@ MUTANTS = (
     entry("torch.Tensor.detach", "tensor.detach", returns=("new",)),
     pure("torch.optim.Optimizer.step", "optimizer.step"),
     entry("torch.optim.Optimizer.step", "gradients accumulate", reads_grads=False),
-    entry("torch.optim.SGD", "optimizer of parameters", keeps=()),
-    pure("torch.optim.lr_scheduler.LRScheduler.step", "scheduler.step"),
-    entry("torch.optim.lr_scheduler.ExponentialLR", "scheduler.step", keeps=()),
+    entry("torch.optim.SGD", "optimizer made anew", keeps=()),
+    pure("torch.optim.lr_scheduler.LRScheduler.step", "scheduler alone"),
+    entry("torch.optim.lr_scheduler.ExponentialLR", "scheduler alone", keeps=()),
     entry("torch.Tensor.backward", "backward", trains=False),
     pure("torch.nn.Module.eval", "Module.train"),
     pure("torch.nn.Module.load_state_dict", "load_state_dict"),
@@ -384,7 +385,7 @@ MUTANTS = (
     ignoring(
         "augmented assignment doesn't mutate", lambda r: "updated in place" in r, "augmented in function"
     ),
-    names("augmented assignment doesn't read", _no_augmented, "augmented name"),
+    mentions("augmented assignment doesn't read", _no_augmented, "augmented name"),
     ignoring(
         "attribute stores are ignored",
         lambda r: r.endswith("is assigned") and "[" not in r,
@@ -405,9 +406,9 @@ MUTANTS = (
     Mutant(
         "a walrus doesn't rebind", patch(checkpoint_set, "_rebound_here", _rebinds), ("walrus",)
     ),
-    names("a walrus is certain", _sure, "walrus skipped"),
-    names("for targets are not rebound", _no_bind, "for target"),
-    names("match captures are not rebound", _no_captures, "match capture"),
+    mentions("a walrus is certain", _sure, "walrus skipped"),
+    mentions("for targets are not rebound", _no_bind, "for target"),
+    mentions("match captures are not rebound", _no_captures, "match capture"),
     returning(
         "match captures nothing", execute.Executor, "_match", set, "callable captured by match"
     ),
@@ -495,7 +496,7 @@ MUTANTS = (
     returning("super() has no methods", calls.Calls, "_super", NONE, "super method"),
     Mutant("effects of callees' callees are dropped", patch(
         driver.Summaries, "run_by", _first_level), ("global deep",)),
-    Mutant("what is deep is shallow", patch(evaluate.State, "mutate", _shallow), ("init",)),
+    Mutant("what is deep is shallow", patch(evaluate.State, "mutate", _shallow), ("deep in a display",)),
     Mutant(
         "__call__ is not called",
         patch(calls.Calls, "_instance", lambda _: lambda *a: set()),
@@ -514,7 +515,7 @@ MUTANTS = (
     # transfer functions: containers, iterators, identity
     Mutant(
         "containers hold nothing",
-        patch(heap.Heap, "add_contents", lambda _: lambda self, obj, objs: None),
+        patch(heap.Heap, "add_contents", lambda _: lambda *a, **k: None),
         ("appended callable",),
     ),
     Mutant(
