@@ -58,6 +58,7 @@ def jump_obstacle(
             and (change.advanced is None or change.whole is not change.advanced)
         }
         rebound: set[tuple[object, str]] = {(a.scope, a.name) for a in others if a.kind == "rebind"}
+        rebound |= {(site.function.scope, name) for name in result.rebound}
         outlives = _outlives(site, obj)
         remade = not outlives and obj in result.iterators
         header = access.statement is site.node
