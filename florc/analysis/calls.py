@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from florc.analysis.evaluate import Expressions, Waiting
-from florc.analysis.heap import FINE, LAZY, MAPPINGS, SEQUENCES, VIEWED, unknown
+from florc.analysis.heap import CALLED, FINE, LAZY, MAPPINGS, SEQUENCES, VIEWED, unknown
 from florc.analysis.objects import DYNAMIC, Class, Function, Obj
 from florc.effects.model import Effect
 from florc.frontend.statements import shown as shown_callee
@@ -657,9 +657,11 @@ class Calls(Expressions):
             return given.union(*map(self.heap.elements, given))
 
         results: set[Obj] = set()
+        later: set[Obj] = set()  # what an iterator, if that is what is made, calls when it advances
         for location in effect.calls:
             where, _, method = location.partition(".")
             called = at(where)
+            later |= called if not method else set()
             if where.endswith("*"):  # a partial: what it holds is called, with all that it holds
                 held = {e for o in called for e in self.heap.contents_of(o)}
                 first = {e for o in called for e in self.heap.field(o, "func")}
@@ -668,7 +670,7 @@ class Calls(Expressions):
                     passed = everything | (held - {obj})
                     results |= self._call_held(obj, passed, node, shown)
                 continue
-            given = given_but(where)
+            given = given_but(where.partition("?")[0])
             if where.startswith("elem:"):
                 called = {e for o in at(where[5:]) for e in self.heap.elements(o)}
             for obj in list(called):
@@ -682,6 +684,8 @@ class Calls(Expressions):
                 elif obj.kind == "libbound":  # map(seen.append, items)
                     with self.heap.often():
                         results |= self._invoke_one(obj, [given], {}, given, node, shown)
+                elif obj.kind == "alloc" and obj.cls is None and obj not in receiver:
+                    results |= self._call_held(obj, given, node, shown)  # a partial
                 elif obj.kind in ("library", "class"):  # defaultdict(list), map(float, …)
                     with self.heap.often():
                         results |= self._invoke_one(obj, [], {}, set(), node, shown)
@@ -696,6 +700,9 @@ class Calls(Expressions):
                         items = {self._items(results, node, "results")}
                     self.heap.add_contents(obj, items)
         self._keep(effect, receiver, found, at, node)
+        for obj in found if later else ():
+            if obj.type in LAZY and obj.kind == "alloc" and self.heap.makes(node, obj):
+                self.heap.add_field(obj, CALLED, later)
         for obj in found if kwargs else ():
             if "*" in self.effects.type(obj.type).scalars and self.heap.makes(node, obj):
                 for name, objs in kwargs.items():  # a namespace
@@ -785,7 +792,18 @@ class Calls(Expressions):
                 self.edge(held.function)
             elif held.kind == "alloc" and held.cls is None and held.type:
                 typed.add(held)
+            self._run_called(held)
         self._callbacks_of(typed)
+
+    def _run_called(self, iterator: Obj) -> None:
+        """What an iterator calls for its next item; what with, the call that made it has told."""
+        for obj in list(self.heap.field(iterator, CALLED)):
+            if obj.kind in ("function", "bound"):
+                if obj.function is not None:
+                    self.edge(obj.function)
+            elif obj.kind in ("alloc", "libbound"):
+                given = set().union(*map(self.heap.elements, self.heap.contents_of(iterator)))
+                self._call_held(obj, given, iterator.site or self.statement, obj.label)
 
     def _callbacks_of(self, objs: set[Obj]) -> None:
         """What iterating over any of these draws, and calls of what they hold."""
@@ -1031,6 +1049,7 @@ class Calls(Expressions):
                 return found
         if obj.type in LAZY:
             self.record("advance", obj, reason="the loop advances it")
+            self._run_called(obj)
             held = set(heap.contents_of(obj))
             if obj.type == "builtins.generator":  # a generator expression holds its items
                 return held
@@ -1084,11 +1103,16 @@ def _given_at(args: list[set[Obj]], kwargs: Keywords, rest: set[Obj]) -> dict[st
 
 
 def _given(name: str, kwargs: Keywords, calls: list[ast.AST]) -> bool:
-    """Whether option `name` (``inplace``) is, or may be, switched on in a call or a constructor."""
+    """Whether option `name` (``inplace``) is, or may be, switched on in a call or a constructor.
+
+    A number: whether there is, or may be, such a positional argument.
+    """
 
     def switched_on(call: ast.AST | None) -> bool:
         if not isinstance(call, ast.Call):
             return False
+        if name.isdigit():
+            return len(call.args) > int(name) or any(isinstance(a, ast.Starred) for a in call.args)
         for keyword in call.keywords:
             if keyword.arg == name:
                 return True  # whatever its value: it was thought of

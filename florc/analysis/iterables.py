@@ -26,8 +26,8 @@ _PARTS = frozenset(
     " named_children".split()
 )
 """Methods of modules that read the module itself, item by item."""
-_COUNTED = frozenset({"iter", "islice", "accumulate", "starmap"})
-"""Functions whose result takes one item, or a fixed number, for each that it gives."""
+_COUNTED = frozenset({"iter", "islice", "map", "starmap"})
+"""Functions whose result takes one item, or a fixed number, for each, and keeps nothing of it."""
 _WHY = "it can't be fast-forwarded"
 _MAPPINGS = frozenset(
     {

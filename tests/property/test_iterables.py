@@ -292,6 +292,44 @@ def main():
         flor.log("n", [z, t, xs])
 main()
 """,
+    "generator adds up what the frame rebinds": """
+def sums():
+    s = 0
+    for v in L1:
+        s += v + n
+        yield s
+for z in sums():
+    n += 1
+    flor.log("n", [n, z])
+""",
+    "generator adds up what a function's frame rebinds": """
+def main():
+    n = 0
+    def sums():
+        s = 0
+        for v in L1:
+            s += v + n
+            yield s
+    g = sums()
+    for k in range(4):
+        n += 1
+        flor.log("n", [n, next(g)])
+main()
+""",
+    "accumulate adds up what the frame rebinds": """
+for z in itertools.accumulate(L1, lambda a, b: a + b + n):
+    n += 1
+    flor.log("n", [n, z])
+""",
+    "map of a partial has effects later": """
+import functools
+seen = []
+def f(kept, v): kept.append(v)
+m = zip(map(functools.partial(f, seen), L1))
+for k in range(5):
+    next(m)
+    flor.log("n", [k, seen])
+""",
     "chain grows": """
 xs = list(L1)
 for z in itertools.chain(xs, [10, 20]):
@@ -485,6 +523,34 @@ def main():
         n += z + 1
         flor.log("n", [n, z, xs, ys])
 main()
+""",
+    "map has effects later": """
+seen = []
+def f(v):
+    seen.append(v)
+    return v
+m = map(f, L1)
+for k in range(5):
+    if k != 2: n += next(m)
+    flor.log("n", [n, len(seen)])
+""",
+    "iter of a function has effects later": """
+def f():
+    global n
+    n += 2
+    return n
+m = iter(f, 99)
+for k in range(5):
+    flor.log("n", [next(m), n])
+""",
+    "goes through what a function gives": """
+seen = []
+def f():
+    seen.append(n)
+    return len(seen)
+for z in iter(f, 6):
+    n += z
+    flor.log("n", [n, seen])
 """,
     "gen shared": """
 g = gen(L1)
