@@ -684,7 +684,7 @@ class Calls(Expressions):
                 elif obj.kind == "libbound":  # map(seen.append, items)
                     with self.heap.often():
                         results |= self._invoke_one(obj, [given], {}, given, node, shown)
-                elif obj.kind == "alloc" and obj.cls is None and obj not in receiver:
+                elif obj not in receiver and self._given_to_call(obj, effect):
                     results |= self._call_held(obj, given, node, shown)  # a partial
                 elif obj.kind in ("library", "class"):  # defaultdict(list), map(float, …)
                     with self.heap.often():
@@ -713,6 +713,13 @@ class Calls(Expressions):
                 for name, objs in kwargs.items():
                     self.heap.add_field(obj, f"[{name!r}]", self.value_of(objs))
         return found
+
+    def _given_to_call(self, obj: Obj, effect: Effect) -> bool:
+        """Whether a library's object, given where a function is called, may be one."""
+        if obj.kind != "alloc" or obj.cls is not None or "*" in effect.name:
+            return False
+        called = self.effects.method(obj.type, "__call__")
+        return not obj.type or (called is not None and "*" not in called.name)
 
     def _call_held(self, obj: Obj, passed: set[Obj], node: ast.AST, shown: str) -> set[Obj]:
         """Something that a partial holds is called, if it can be."""
