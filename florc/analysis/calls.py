@@ -776,13 +776,15 @@ class Calls(Expressions):
         self._callbacks_of(anew)
         if not moving:
             return
-        reached = self.heap.reach(moving)
+        # The project's own iterators are objects as all others: their `__next__` tells the rest.
+        lazy = {obj for obj in moving if obj.cls is None}
+        reached = self.heap.reach(lazy)
         if self.recording:
             inner = (o for o in reached if o.kind == "alloc" and (_generator(o) or o.type in LAZY))
-            for obj in {*moving, *inner}:
+            for obj in {*lazy, *inner}:
                 self.record("advance", obj, reason=f"{shown}() advances it")
-        for obj in moving:
-            if obj.cls is not None:
+        for obj in moving | reached:
+            if obj.kind == "alloc" and obj.cls is not None:
                 self.method(obj, "__next__", [], self.statement)
         self._run_iterators(reached)
 

@@ -316,6 +316,26 @@ def main():
         flor.log("n", [n, next(g)])
 main()
 """,
+    "unnamed walk adds up what the frame rebinds": """
+class Adding(Walk):
+    def __next__(self):
+        self.at += 1 + n
+        return self.at
+for z in Adding(1):
+    n += z
+    flor.log("n", [n, z])
+    if z > 50: break
+""",
+    "zip of a walk that adds up what the frame rebinds": """
+class Adding(Walk):
+    def __next__(self):
+        self.at += 1 + n
+        return self.at
+m = zip(Adding(1), range(50))
+for k in range(5):
+    n += next(m)[0]
+    flor.log("n", n)
+""",
     "accumulate adds up what the frame rebinds": """
 for z in itertools.accumulate(L1, lambda a, b: a + b + n):
     n += 1
@@ -523,6 +543,62 @@ def main():
         n += z + 1
         flor.log("n", [n, z, xs, ys])
 main()
+""",
+    "walk by next, what it is": """
+w = Walk(1)
+for k in range(5):
+    n += next(w)
+    w.at += n % 2
+    flor.log("n", [n, w.at, isinstance(w, Walk)])
+""",
+    "walk by next adds up what the frame rebinds": """
+class Adding(Walk):
+    def __next__(self):
+        self.at += 1 + n
+        return self.at
+w = Adding(1)
+for k in range(5):
+    n += next(w)
+    flor.log("n", [n, w.at])
+""",
+    "walk by next and through zip": """
+w = Walk(1)
+m = zip(w, range(50))
+for k in range(4):
+    n += next(m)[0]
+    if k % 2: n += next(w)
+    flor.log("n", [n, w.at])
+""",
+    "prefetching class": """
+class Ahead:
+    def __init__(self, items):
+        self.it = iter(items)
+        self.next = next(self.it)
+    def __iter__(self): return self
+    def __next__(self):
+        out, self.next = self.next, next(self.it)
+        return out
+p = Ahead(L1)
+for k in range(5):
+    n += next(p)
+    flor.log("n", n)
+""",
+    "endless class": """
+class Endless:
+    def __init__(self, items):
+        self.items = items
+        self.it = iter(items)
+    def __iter__(self): return self
+    def __next__(self):
+        try:
+            return next(self.it)
+        except StopIteration:
+            self.it = iter(self.items)
+            return next(self.it)
+p = Endless(L1)
+for k in range(12):
+    n += next(p)
+    flor.log("n", n)
 """,
     "map has effects later": """
 seen = []
