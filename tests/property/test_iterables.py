@@ -316,6 +316,32 @@ def main():
         flor.log("n", [n, next(g)])
 main()
 """,
+    "generator in an inner loop adds up what the outer one rebinds": """
+def sums():
+    s = 0
+    for v in range(20):
+        s += v + n
+        yield s
+g = sums()
+for k in range(3):
+    n += 1
+    for j in range(3):
+        flor.log("n", [n, next(g)])
+""",
+    "generator of an inner loop's header adds up what the outer one changes": """
+xs = [1]
+def sums():
+    s = 0
+    for v in range(20):
+        s += v + xs[0]
+        yield s
+g = sums()
+for k in range(3):
+    xs[0] += 1
+    for j, z in zip(range(3), g):
+        n += z
+        flor.log("n", [n, z])
+""",
     "unnamed walk adds up what the frame rebinds": """
 class Adding(Walk):
     def __next__(self):
