@@ -269,9 +269,10 @@ class Calls(Expressions):
                 effect = self.effects.call(library)
                 if effect is not None:
                     self.apply(effect, {made}, args, kwargs, rest, node, shown)
-        post = cls.method("__post_init__")
-        if post is not None:
-            self._project(post, [{made}], {}, set(), node)
+        for name in ("__post_init__", "__del__"):  # the end of it: at any time, see captures.py
+            method = cls.method(name)
+            if method is not None:
+                self._project(method, [{made}], {}, set(), node)
         return {made}
 
     def _field_defaults(self, cls: Class, made: Obj, node: ast.AST) -> None:
