@@ -6,7 +6,7 @@ import ast
 
 from florc.analysis.evaluate import Expressions, Waiting
 from florc.analysis.heap import CALLED, FINE, LAZY, MAPPINGS, SEQUENCES, VIEWED, unknown
-from florc.analysis.objects import DYNAMIC, Class, Function, Obj
+from florc.analysis.objects import DYNAMIC, WITHIN, Class, Function, Obj
 from florc.effects.model import Effect
 from florc.frontend.statements import shown as shown_callee
 
@@ -781,9 +781,10 @@ class Calls(Expressions):
         lazy = {obj for obj in moving if obj.cls is None}
         reached = self.heap.reach(lazy)
         if self.recording:
-            inner = (o for o in reached if o.kind == "alloc" and (_generator(o) or o.type in LAZY))
-            for obj in {*lazy, *inner}:
-                self.record("advance", obj, reason=f"{shown}() advances it")
+            inner = {o for o in reached if o.kind == "alloc" and (_generator(o) or o.type in LAZY)}
+            for obj in lazy | inner:
+                name = "" if obj in lazy else WITHIN
+                self.record("advance", obj, name=name, reason=f"{shown}() advances it")
         for obj in moving | reached:
             if obj.kind == "alloc" and obj.cls is not None:
                 self.method(obj, "__next__", [], self.statement)
@@ -1026,7 +1027,7 @@ class Calls(Expressions):
             known = self.iterated.setdefault((obj, node), set())
             if obj not in self.iterating:  # once each: iterators may share others, or be circular
                 self.iterating.add(obj)
-                new = self._iterate_one(obj, node) - known
+                new = self._iterate_one(obj, node, "" if outermost else WITHIN) - known
                 if new:  # a circle of iterators may have looked it up already
                     known |= new
                     self.heap.stale.add(self.statement)
@@ -1037,7 +1038,7 @@ class Calls(Expressions):
             self._callbacks_of(begun)
         return found
 
-    def _iterate_one(self, obj: Obj, node: ast.AST) -> set[Obj]:
+    def _iterate_one(self, obj: Obj, node: ast.AST, name: str) -> set[Obj]:
         heap = self.heap
         plain = obj.cls is None and self.effects.type(obj.type).plain
         if plain or (self.lacks(obj, "__iter__") and self.lacks(obj, "__getitem__")):
@@ -1051,14 +1052,14 @@ class Calls(Expressions):
             return set()
         if obj.function is not None and obj.function.generator:
             self.edge(obj.function)
-            self.record("advance", obj, reason="the loop advances it")
+            self.record("advance", obj, name=name, reason="the loop advances it")
             return set(heap.yielded(obj.function))
         if obj.cls is not None:
             found = self._iterate_instance(obj, node)
             if found is not None:
                 return found
         if obj.type in LAZY:
-            self.record("advance", obj, reason="the loop advances it")
+            self.record("advance", obj, name=name, reason="the loop advances it")
             self._run_called(obj)
             held = set(heap.contents_of(obj))
             if obj.type == "builtins.generator":  # a generator expression holds its items

@@ -26,7 +26,7 @@ _PARTS = frozenset(
     " named_children".split()
 )
 """Methods of modules that read the module itself, item by item."""
-_COUNTED = frozenset({"iter", "islice", "map", "starmap"})
+_COUNTED = frozenset({"enumerate", "iter", "islice", "map", "starmap", "zip", "zip_longest"})
 """Functions whose result takes one item, or a fixed number, for each, and keeps nothing of it."""
 _WHY = "it can't be fast-forwarded"
 _MAPPINGS = frozenset(
@@ -406,7 +406,7 @@ def _skips(obj: Obj) -> bool:
         return True
     func = obj.site.func if isinstance(obj.site, ast.Call) else None
     name = getattr(func, "attr", getattr(func, "id", ""))
-    lazy = obj.type in ("builtins.iterator", "builtins.generator")
+    lazy = obj.type in ("builtins.iterator", "builtins.generator", "builtins.zip")
     return lazy and name not in _COUNTED
 
 

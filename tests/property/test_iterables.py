@@ -342,6 +342,20 @@ for k in range(3):
         n += z
         flor.log("n", [n, z])
 """,
+    "pairwise and what it goes through, in one statement": """
+x = iter(range(50))
+y = itertools.pairwise(x)
+for k in range(5):
+    flor.log("n", [next(y), next(x) if k % 2 else 0])
+""",
+    "pairwise over what the body advances": """
+x = iter(range(50))
+for z in itertools.pairwise(x):
+    n += 1
+    if n % 2: next(x)
+    flor.log("n", [n, z])
+    if n > 6: break
+""",
     "unnamed walk adds up what the frame rebinds": """
 class Adding(Walk):
     def __next__(self):
