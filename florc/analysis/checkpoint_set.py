@@ -26,6 +26,7 @@ from florc.frontend.scopes import Scope
 from florc.plan import Excluded, Guarded, Member
 
 MAX_PATHS = 4000
+_METHODS = ("bound", "libbound")
 
 
 @dataclass
@@ -301,7 +302,7 @@ def checkpoint_set(
         if access.kind in ("rebind", "touch") and access.scope is not None:
             if access.scope is site.function.scope and access.name not in live:
                 continue
-            for path in _rebound_paths(summaries, site, roots, access):
+            for path in _rebound_paths(summaries, site, roots, access, members):
                 if path in members:
                     continue
                 line = access.line if access.function is site.function else 0
@@ -418,7 +419,11 @@ def _span(node: ast.stmt) -> range:
 
 
 def _rebound_paths(
-    summaries: Summaries, site: LoopSite, roots: _Roots, access: Access
+    summaries: Summaries,
+    site: LoopSite,
+    roots: _Roots,
+    access: Access,
+    members: dict[str, Member],
 ) -> list[str]:
     """Paths of a variable that the loop rebinds: several for a cell of several closures."""
     owner, name = access.scope, access.name
@@ -432,13 +437,19 @@ def _rebound_paths(
     if site.function.scope.owner(name) is owner:
         return [name]
     heap = summaries.points_to.heap
-    found: dict[Function, list[str]] = {}
+    holders: dict[str, set[Obj]] = {}
+    for path, obj in roots.paths():
+        holders.setdefault(path, set()).add(obj)
+    found: list[str] = []
     for path, obj in roots.paths():
         if obj.kind == "function" and obj.function is not None:
             if (owner, name) in heap.free_variables(obj.function):
-                found.setdefault(obj.function, []).append(f"{path}.__closure__.{name}")
-    once = [p for f, p in found.items() if defined_once(f, summaries)]
-    return once[0][:1] if once else [path for paths in found.values() for path in paths]
+                cell = f"{path}.__closure__.{name}"
+                sure = len(holders[path]) == 1 and not _loose(path, members)
+                if sure and defined_once(obj.function, summaries):
+                    return [cell]
+                found.append(cell)
+    return found
 
 
 def _reason(site: LoopSite, access: Access) -> tuple[str, int]:
@@ -709,7 +720,10 @@ def _shared(
     heap = summaries.points_to.heap
     saved = {member.path for member in members}
     roots = {obj for path, obj in pairs if path in saved}
-    held = {owner_of(o) for o in heap.held(roots)}
+    whole = heap.held(roots)
+    while bound := {o.receiver for o in whole if o.kind in _METHODS and o.receiver} - whole:
+        whole |= heap.held(bound)  # a method leads to its object
+    held = {owner_of(o) for o in whole}
     held = {o for o in held if o.kind == "alloc" and not _harmless(summaries, o)}
     found: dict[str, None] = {}
     for path, obj in pairs:
