@@ -135,13 +135,20 @@ class _Roots:
     """Breadth-first search for access paths from the frame, then from globals."""
 
     def __init__(
-        self, program: Program, summaries: Summaries, site: LoopSite, live: frozenset[str]
+        self,
+        program: Program,
+        summaries: Summaries,
+        site: LoopSite,
+        live: frozenset[str],
+        dead: frozenset[str],
     ):
+        """`dead` are names that the loop binds before it reads them: to what isn't there yet."""
         self.program = program
         self.summaries = summaries
         self.heap = summaries.points_to.heap
         self.site = site
         self.live = live
+        self.dead = dead
         self.scope = site.function.scope
         self._paths: list[tuple[str, Obj]] | None = None
         self.cut = False  # there are more paths than are looked at
@@ -150,7 +157,7 @@ class _Roots:
         """(path, owner, name) of every usable root variable, frame first."""
         roots: list[tuple[str, Scope, str]] = []
         scope, function = self.scope, self.site.function
-        own = sorted(scope.names - scope.nonlocal_names, key=self._first_use)
+        own = sorted(scope.names - scope.nonlocal_names - self.dead, key=self._first_use)
         for name in own:
             objs = self.heap.variable(scope, name)
             code = bool(objs) and all(_defined_as(o, name) for o in objs)  # others may lead there
@@ -293,7 +300,9 @@ def checkpoint_set(
     rebound_lines = _rebound_here(program, site, cfg)
     guarded = _guarded(live - live_if_run, rebound_lines, inner)
     live &= live_if_run
-    roots = _Roots(program, summaries, site, live | _read_by_header(site, rebound_lines))
+    dead = frozenset(rebound_lines.keys() - live)
+    usable = live | _read_by_header(site, rebound_lines)
+    roots = _Roots(program, summaries, site, usable, dead)
     members: dict[str, Member] = {}
     for name, line in sorted(rebound_lines.items(), key=lambda item: (item[1], item[0])):
         if name in live:

@@ -77,6 +77,21 @@ for k in range(4):
     held["a"].up()
 flor.log("end", up())
 """,
+    "a captured name that every iteration binds anew": """
+def main():
+    first = now = Bag()
+    k = 0
+    while True:
+        now = Bag()
+        now.held = {k: k}
+        flor.log("probe", k)
+        k += 1
+        if k > 8:
+            break
+    late = lambda: now.held
+    flor.log("end", first.held)
+main()
+""",
     "a closure, or an object that holds it": """
 class Twice:
     def __init__(self, inner): self.inner = inner
