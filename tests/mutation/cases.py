@@ -229,6 +229,24 @@ CASES: dict[str, Case] = {
         "seen = []\ndef key(v):\n    seen.append(v)\n    return v",
     ),
     "map": loop('list(map(x.append, [k]))\nflor.log("v", x)', "x = []"),
+    "map later": loop(
+        'next(y)\nflor.log("v", x)',
+        "x = []\ndef f(v):\n    x.append(v)\ny = map(f, range(50))",
+    ),
+    "iter of a function": loop(
+        'for v in iter(f, 9):\n    if v > 2:\n        break\nflor.log("v", x)',
+        "x = []\nv = 0\ndef f():\n    x.append(v)\n    return v + len(x)",
+    ),
+    "accumulate": Case(
+        "import flor, itertools\nx = 5\n"
+        "for k in itertools.accumulate(range(6), lambda a, b: a + b + x):\n    x = x + 1\n"
+        "    flor.log('v', k)\n"
+    ),
+    "key is a partial": loop(
+        'y = sorted([2, 1], key=f)\nflor.log("v", x)',
+        "import functools\nx = []\ndef g(v, w):\n    x.append(v)\n    return w\n"
+        "f = functools.partial(g, 4)",
+    ),
     "partial": loop(
         'f()\nflor.log("v", n)',
         "import functools\nn = 0\ndef up():\n    global n\n    n += 1\nf = functools.partial(up)",
@@ -595,6 +613,105 @@ CASES: dict[str, Case] = {
         'y.append(x.pop())\nflor.log("v", [len(x), len(y)])',
         "x = [[i] for i in range(9)]\ny = []\nz = list(x)",
         'y[0].append(1)\nflor.log("e", z)',
+    ),
+    # -- what isn't jumped into ----------------------------------------------------------------
+    "generator depends": Case(
+        "import flor\nx, ticks = [5], 0\ndef items():\n    n = 0\n    for i in range(6):\n"
+        "        n += x[0]\n        yield n\nfor k in items():\n    ticks = ticks + 1\n    x[0] += 1\n"
+        "    flor.log('v', k)\n"
+    ),
+    "generator depends on the frame": Case(
+        "import flor\nx = 5\ndef items():\n    n = 0\n    for i in range(6):\n        n += x\n"
+        "        yield n\nfor k in items():\n    x = x + 1\n    flor.log('v', k)\n"
+    ),
+    "iterator class depends": Case(
+        "import flor\nx = 5\nclass C:\n    n = 0\n    def __iter__(self):\n        return self\n"
+        "    def __next__(self):\n        self.n += x\n        return self.n\nfor k in C():\n"
+        "    x = x + 1\n    flor.log('v', k)\n    if x > 9:\n        break\n"
+    ),
+    "goes through a lost list": Case(
+        "import flor\nx, y = [1] * 9, 0\nfor v in x:\n    y += v\n    x[-1] = y\n    if y == 4:\n"
+        "        x = list(x)\n    flor.log('v', [v, y])\nflor.log('e', y)\n"
+    ),
+    "two iterators by turns": loop(
+        'a = next(y)\nb = next(x) if k % 2 else 0\nflor.log("v", [a, b, next(y) if k % 3 else 0])',
+        "import itertools\nx = iter(range(50))\ny = itertools.pairwise(x)",
+    ),
+    "cached": loop(
+        'flor.log("v", f(k // 2))',
+        "import functools\nn = 0\n@functools.lru_cache\ndef f(v):\n    global n\n    n += 1\n    return n",
+    ),
+    "exec": loop('exec("x = x + 1")\nflor.log("v", x)', "x = 0"),
+    "only a function leads there": loop(
+        'flor.log("v", [f(k) for f in x])',
+        "def make():\n    seen = []\n    def up(v):\n        seen.append(v)\n        return len(seen)\n"
+        "    return up\nx = [make(), make()]",
+    ),
+    # -- regions -------------------------------------------------------------------------------
+    "region assigns a global": loop(
+        'sample()\nflor.log("v", n)',
+        "n = 0\ndef sample():\n    global n\n    n += 1\n    random.random()",
+    ),
+    "region changes an argument": loop(
+        'sample(x)\nflor.log("v", len(x))', "x = []\ndef sample(v):\n    v.append(random.random())"
+    ),
+    "region returns an alias": loop(
+        'y = sample()\ny.append(k)\nflor.log("v", x)',
+        "x = []\ndef sample():\n    random.random()\n    return x",
+    ),
+    "region advances": loop(
+        'sample(x)\nflor.log("v", next(x))',
+        "x = iter(range(50))\ndef sample(v):\n    next(v)\n    random.random()",
+    ),
+    "region sets": loop(
+        'sample()\nflor.log("v", str(torch.zeros(1).dtype))',
+        "import torch\ndef sample():\n    torch.set_default_dtype(torch.float64)\n    torch.rand(1)",
+        "torch.set_default_dtype(torch.float32)",
+    ),
+    # -- names that are bound several times, and read elsewhere ----------------------------------
+    "rebound alias": loop(
+        'y = a\nif k % 2:\n    y = b\ny.append(k)\nflor.log("v", [a, b])', "a, b = [], []"
+    ),
+    "captured": loop('flor.log("v", look())\nx = k', "x = -1\ndef look():\n    return x"),
+    "read at the end of an object": loop(
+        "if k == 3:\n    c = None\nx = k",
+        "x = -1\nclass C:\n    def __del__(self):\n        flor.log('d', x)\nc = C()",
+    ),
+    "inner loop runs not once": Case(
+        "import flor\nx, y = [], -1\nfor k in range(6):\n    for i in range(k % 3):\n"
+        "        x.append(i)\n        y = i\n    flor.log('v', y)\n    x.append(y)\nflor.log('e', x)\n"
+    ),
+    # -- saved or recomputed ---------------------------------------------------------------------
+    "recomputed": loop('flor.log("v", y)\nx = x + k\ny = [x] * 3', "x = 0\ny = [0]"),
+    "operand assigned later": loop('flor.log("v", y)\ny = [x] * 3\nx = x + k', "x = 0\ny = [0]"),
+    "operand changed later": loop(
+        'flor.log("v", y)\ny = x * 1\nx.append(k)', "x = [1]\ny = []"
+    ),
+    "recomputed by a draw": loop(
+        'flor.log("v", y)\ny = [random.random()] * 3', "random.seed(2)\ny = []", rng=("python",)
+    ),
+    # -- objects ---------------------------------------------------------------------------------
+    "several of one site": loop(
+        'y.items.append(k)\nflor.log("v", [x.items, y.items])',
+        BOX + "def make():\n    return Box()\nx, y = make(), make()",
+    ),
+    "bound method of no name": loop('flor.log("v", up())', BOX + "up = Box().bump"),
+    "unknown call": loop(
+        'ElementTree.SubElement(x, "a")\nflor.log("v", len(x))',
+        "from xml.etree import ElementTree\nx = ElementTree.Element('r')",
+    ),
+    "gradient read": loop(
+        'g = net[0].weight.grad\nflor.log("g", 0 if g is None else float(g.sum()))\n'
+        "((net(inputs) - targets) ** 2).mean().backward()",
+        TORCH,
+    ),
+    "gradients of one of two": loop(
+        "optimizers[k % 2].zero_grad()\n"
+        "loss = sum(((n(inputs) - targets) ** 2).mean() for n in nets)\nloss.backward()\n"
+        'if k % 3 == 2:\n    optimizers[0].step()\nflor.log("loss", loss.item())\n'
+        'flor.log("g", [float(n.weight.grad.sum()) for n in nets])',
+        TORCH + "nets = [nn.Linear(3, 2) for _ in range(2)]\n"
+        "optimizers = [torch.optim.SGD(n.parameters(), lr=0.1) for n in nets]\n",
     ),
     # -- iterators -----------------------------------------------------------------------------
     "iterator": loop('flor.log("v", next(x))', "x = iter(range(20))"),

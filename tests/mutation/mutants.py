@@ -13,19 +13,26 @@ from typing import Any
 
 from florc import driver
 from florc.analysis import (
+    bindings,
     calls,
+    captures,
     cfg,
     checkpoint_set,
     evaluate,
     execute,
     gradients,
     heap,
+    iterables,
+    iterators,
+    judge,
     liveness,
     loops,
     objects,
     reaching,
+    recompute,
 )
 from florc.analysis.occurrences import Occurrence
+from florc.effects import model
 from florc.effects.model import load_effects
 
 
@@ -45,12 +52,12 @@ def entry(name: str, hint: str | tuple[str, ...], **changes: Any) -> Mutant:
     """An effect entry (or all entries that a pattern covers) with other fields."""
 
     def apply() -> None:
-        model = load_effects(())
-        found = model.exact.get(name) or model.call(name)
+        effects = load_effects(())
+        found = effects.exact.get(name) or effects.call(name)
         assert found is not None, name
-        model.exact[name] = dataclasses.replace(found, **changes)
-        assert model.exact[name] != found, f"{name} has these fields already"
-        model._memo.clear()
+        effects.exact[name] = dataclasses.replace(found, **changes)
+        assert effects.exact[name] != found, f"{name} has these fields already"
+        effects._memo.clear()
 
     shown = ", ".join(f"{field} = {value!r}" for field, value in changes.items())
     return Mutant(f"{name}: {shown}", apply, (hint,) if isinstance(hint, str) else hint)
@@ -65,9 +72,9 @@ def library_type(name: str, hint: str, **changes: Any) -> Mutant:
     """A declared type with other fields."""
 
     def apply() -> None:
-        model = load_effects(())
-        model.types[name] = dataclasses.replace(model.types[name], **changes)
-        model._merged.clear()
+        effects = load_effects(())
+        effects.types[name] = dataclasses.replace(effects.types[name], **changes)
+        effects._merged.clear()
 
     return Mutant(f"[types] {name}: {changes}", apply, (hint,))
 
@@ -276,6 +283,20 @@ def _shallow(original: Any) -> Any:
     return mutate
 
 
+def _last_binding(original: Any) -> Any:
+    """A use sees one of the bindings that reach it."""
+
+    def find(self: Any, scope: Any) -> Any:
+        found = original(self, scope)
+        last = {
+            use: frozenset({max(sites, key=lambda site: site.lineno)})
+            for use, sites in found.uses.items()
+        }
+        return dataclasses.replace(found, uses=last)
+
+    return find
+
+
 def _no_starred(original: Any) -> Any:
     def assign(self: Any, target: Any, objs: Any) -> None:
         if not isinstance(target, ast.Starred):
@@ -346,6 +367,7 @@ MUTANTS = (
     entry("builtins.sorted", "sorted", keeps=()),
     entry("builtins.min", "min key", calls=()),
     entry("builtins.map", "map", calls=()),
+    entry("builtins.iter", "iter of a function", calls=()),
     entry("functools.partial.__call__", "partial of a method", calls=()),
     entry("copy.copy", "copy", returns=("deepcopy:0",)),
     entry("builtins.next", "iterator", advances=()),
@@ -557,4 +579,56 @@ MUTANTS = (
     returning("no gradient is live", gradients.GradientLiveness, "dead_at", lambda: True,
               "gradients accumulate"),
     returning("no loop trains", loops, "_trains", lambda: False, "backward"),
+    dropping("reading a gradient reads none", lambda kind, d: kind == "read_grads", "gradient read"),
+    returning("each site makes one model", gradients.GradientLiveness, "_alone", lambda: True,
+              "gradients of one of two"),
+    # names that are bound several times, and read elsewhere
+    Mutant(
+        "a use sees one binding", patch(bindings.AllBindings, "_find", _last_binding),
+        ("rebound alias",),
+    ),
+    returning("functions read nothing of their callers", captures.Captures, "read_by", frozenset,
+              "captured"),
+    returning("nobody reads names later", captures.Captures, "always", frozenset,
+              "read at the end of an object"),
+    returning("inner loops always run", checkpoint_set, "_guarded", tuple,
+              "inner loop runs not once"),
+    returning("nothing swallows exceptions", driver, "swallows", lambda: lambda item: False,
+              "with swallows"),
+    # objects
+    returning("nothing has methods", model.Effects, "has_no", lambda: True, "list.append"),
+    returning("no object is of the package", checkpoint_set, "_of_package", lambda: False,
+              "scheduler alone"),
+    returning("methods have no receiver", checkpoint_set, "_is_method", lambda: False,
+              "bound method of no name"),
+    returning("each site makes one object", checkpoint_set, "single", lambda: True,
+              "several of one site"),
+    returning("unknown calls change nothing", calls.Calls, "_hand_over", set, "unknown call"),
+    # saved or recomputed
+    returning("no operand changes", recompute, "changed_objects", dict, "operand changed later"),
+    returning("every expression is pure", recompute, "_pure", lambda: True, "recomputed by a draw"),
+    # what isn't jumped into
+    returning("generators depend on nothing", iterators, "depends_on", str, "generator depends"),
+    returning("generators read nothing that is assigned", iterators, "_rebound", set,
+              "generator depends on the frame"),
+    returning("what __next__ reads never changes", iterables._Search, "_next", str,
+              "iterator class depends"),
+    returning("every iterator is counted", iterables, "_skips", lambda: False, "accumulate"),
+    returning("iterators call nothing", calls.Calls, "_run_called", NONE, "map later"),
+    returning("partials are not called", calls.Calls, "_given_to_call", lambda: False,
+              "key is a partial"),
+    returning("what a loop goes through stays", iterators, "changed_iterable", str,
+              "goes through a lost list"),
+    returning("iterators share nothing", iterators, "_entangled", str, "two iterators by turns"),
+    returning("caches are no state", iterators, "_cached", str, "cached"),
+    dropping("exec binds nothing", lambda kind, d: kind == "dynamic", "exec"),
+    returning("everything has a name", checkpoint_set, "_unnamed", str,
+              "only a function leads there"),
+    # regions
+    returning("regions assign nothing", judge.Judge, "_plain", NONE, "region assigns a global"),
+    returning("regions change nothing", judge, "changed_objects", dict,
+              "region changes an argument"),
+    returning("regions return their own", judge.Judge, "_result", NONE, "region returns an alias"),
+    returning("nothing was there before a region", judge, "outside", set, "region advances"),
+    returning("regions set nothing", judge.Judge, "_own", str, "region sets"),
 )  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from judging import CASES, checked, fault, killer, plan_of
+from judging import CASES, KILLS, checked, fault, killer, plan_of
 from mutants import MUTANTS, Mutant
 
 
@@ -57,6 +57,8 @@ def _verdict(mutant: Mutant | None) -> dict[str, Any]:
         verdict |= {"kind": found.kind, "fault": found.text}
     told = {name: checked(CASES[name]) for name in dict.fromkeys((*mutant.hints, case)) if name}
     promoting = {name: found for name, found in told.items() if found.promoted}
+    if promoting and verdict["kind"] not in KILLS:
+        verdict |= {"kind": "recording", "case": min(promoting), "fault": ""}
     return {
         **verdict,
         "promoted": {name: list(found.promoted) for name, found in promoting.items()},
