@@ -803,7 +803,8 @@ class Calls(Expressions):
                 self.edge(held.function)
             elif held.kind == "alloc" and held.cls is None and held.type:
                 typed.add(held)
-            self._run_called(held)
+            if held.type in LAZY:
+                self._run_called(held)
         self._callbacks_of(typed)
 
     def _run_called(self, iterator: Obj) -> None:
