@@ -38,7 +38,7 @@ from florc.frontend.scopes import Comprehension, Scope, build_scopes
 Pair = tuple[ast.AST, ast.AST]
 EAGER = eager_builtins(load_effects(()))
 LIMIT = 10.0
-"""Seconds for one file: beniget reads the body of n nested loops 2 ** n times."""
+"""Seconds of processor time for one file: beniget reads the body of n nested loops 2 ** n times."""
 
 CLASSES = {
     # Pairs that only beniget has.
@@ -602,13 +602,13 @@ def limited(seconds: float) -> Iterator[None]:
     def stop(*_: object) -> None:
         raise TimeoutError
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def compare_file(path: Path) -> Result:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 
 from florc.analysis.evaluate import Expressions, Waiting
-from florc.analysis.heap import FINE, LAZY, MAPPINGS, SEQUENCES, VIEWED, unknown
-from florc.analysis.objects import DYNAMIC, Class, Function, Obj
+from florc.analysis.heap import CALLED, FINE, LAZY, MAPPINGS, SEQUENCES, VIEWED, unknown
+from florc.analysis.objects import DYNAMIC, WITHIN, Class, Function, Obj
 from florc.effects.model import Effect
 from florc.frontend.statements import shown as shown_callee
 
@@ -316,9 +316,10 @@ class Calls(Expressions):
                 effect = self.effects.call(library)
                 if effect is not None:
                     self.apply(effect, {made}, args, kwargs, rest, node, shown)
-        post = cls.method("__post_init__")
-        if post is not None:
-            self._project(post, [{made}], {}, set(), node)
+        for name in ("__post_init__", "__del__"):  # the end of it: at any time, see captures.py
+            method = cls.method(name)
+            if method is not None:
+                self._project(method, [{made}], {}, set(), node)
         return {made}
 
     def _field_defaults(self, cls: Class, made: Obj, node: ast.AST) -> None:
@@ -704,10 +705,12 @@ class Calls(Expressions):
             return given.union(*map(self.heap.elements, given))
 
         results: set[Obj] = set()
+        later: set[Obj] = set()  # what an iterator, if that is what is made, calls when it advances
         for location in effect.calls:
             location, _, spread = location.partition("@")
             where, _, method = location.partition(".")
             called = at(where)
+            later |= called if not method else set()
             if spread:
                 places, others = self.positions(self.value_of(at(spread.partition(",")[0])), node)
                 by_name: Keywords = {}
@@ -723,7 +726,7 @@ class Calls(Expressions):
                 held |= first
                 results |= self._call_held(first or held, everything, held, node, shown)
                 continue
-            given = given_but(where)
+            given = given_but(where.partition("?")[0])
             if where.startswith("elem:"):
                 called = {e for o in at(where[5:]) for e in self.heap.elements(o)}
             for obj in list(called):
@@ -737,6 +740,8 @@ class Calls(Expressions):
                 elif obj.kind == "libbound":  # map(seen.append, items)
                     with self.heap.often():
                         results |= self._invoke_one(obj, [given], {}, given, node, shown)
+                elif obj not in receiver and self._given_to_call(obj, effect):
+                    results |= self._call_held({obj}, given, set(), node, shown)  # a partial
                 elif obj.kind in ("library", "class"):  # defaultdict(list), map(float, …)
                     with self.heap.often():
                         results |= self._invoke_one(obj, [], {}, set(), node, shown)
@@ -751,6 +756,9 @@ class Calls(Expressions):
                         items = {self._items(results, node, "results")}
                     self.heap.add_contents(obj, items)
         self._keep(effect, receiver, found, at, node)
+        for obj in found if later else ():
+            if obj.type in LAZY and obj.kind == "alloc" and self.heap.makes(node, obj):
+                self.heap.add_field(obj, CALLED, later)
         for obj in found if kwargs else ():
             if "*" in self.effects.type(obj.type).scalars and self.heap.makes(node, obj):
                 for name, objs in kwargs.items():  # a namespace
@@ -761,6 +769,13 @@ class Calls(Expressions):
                 for name, objs in kwargs.items():
                     self.heap.add_field(obj, f"[{name!r}]", self.value_of(objs))
         return found
+
+    def _given_to_call(self, obj: Obj, effect: Effect) -> bool:
+        """Whether a library's object, given where a function is called, may be one."""
+        if obj.kind != "alloc" or obj.cls is not None or "*" in effect.name:
+            return False
+        called = self.effects.method(obj.type, "__call__")
+        return not obj.type or (called is not None and "*" not in called.name)
 
     def _call_held(
         self, called: set[Obj], given: set[Obj], held: set[Obj], node: ast.AST, shown: str
@@ -827,13 +842,16 @@ class Calls(Expressions):
         self._callbacks_of(anew)
         if not moving:
             return
-        reached = self.heap.reach(moving)
+        # The project's own iterators are objects as all others: their `__next__` tells the rest.
+        lazy = {obj for obj in moving if obj.cls is None}
+        reached = self.heap.reach(lazy)
         if self.recording:
-            inner = (o for o in reached if o.kind == "alloc" and (_generator(o) or o.type in LAZY))
-            for obj in {*moving, *inner}:
-                self.record("advance", obj, reason=f"{shown}() advances it")
-        for obj in moving:
-            if obj.cls is not None:
+            inner = {o for o in reached if o.kind == "alloc" and (_generator(o) or o.type in LAZY)}
+            for obj in lazy | inner:
+                name = "" if obj in lazy else WITHIN
+                self.record("advance", obj, name=name, reason=f"{shown}() advances it")
+        for obj in moving | reached:
+            if obj.kind == "alloc" and obj.cls is not None:
                 self.method(obj, "__next__", [], self.statement)
         self._run_iterators(reached)
 
@@ -850,7 +868,19 @@ class Calls(Expressions):
                 self.edge(held.function)
             elif held.kind == "alloc" and held.cls is None and held.type:
                 typed.add(held)
+            if held.type in LAZY:
+                self._run_called(held)
         self._callbacks_of(typed)
+
+    def _run_called(self, iterator: Obj) -> None:
+        """What an iterator calls for its next item; what with, the call that made it has told."""
+        for obj in list(self.heap.field(iterator, CALLED)):
+            if obj.kind in ("function", "bound"):
+                if obj.function is not None:
+                    self.edge(obj.function)
+            elif obj.kind in ("alloc", "libbound"):
+                given = set().union(*map(self.heap.elements, self.heap.contents_of(iterator)))
+                self._call_held(obj, given, iterator.site or self.statement, obj.label)
 
     def _callbacks_of(self, objs: set[Obj]) -> None:
         """What iterating over any of these draws, and calls of what they hold."""
@@ -1063,7 +1093,7 @@ class Calls(Expressions):
             known = self.iterated.setdefault((obj, node), set())
             if obj not in self.iterating:  # once each: iterators may share others, or be circular
                 self.iterating.add(obj)
-                new = self._iterate_one(obj, node) - known
+                new = self._iterate_one(obj, node, "" if outermost else WITHIN) - known
                 if new:  # a circle of iterators may have looked it up already
                     known |= new
                     self.heap.stale.add(self.statement)
@@ -1074,7 +1104,7 @@ class Calls(Expressions):
             self._callbacks_of(begun)
         return found
 
-    def _iterate_one(self, obj: Obj, node: ast.AST) -> set[Obj]:
+    def _iterate_one(self, obj: Obj, node: ast.AST, name: str) -> set[Obj]:
         heap = self.heap
         plain = obj.cls is None and self.effects.type(obj.type).plain
         if plain or (self.lacks(obj, "__iter__") and self.lacks(obj, "__getitem__")):
@@ -1088,14 +1118,15 @@ class Calls(Expressions):
             return set()
         if obj.function is not None and obj.function.generator:
             self.edge(obj.function)
-            self.record("advance", obj, reason="the loop advances it")
+            self.record("advance", obj, name=name, reason="the loop advances it")
             return set(heap.yielded(obj.function))
         if obj.cls is not None:
             found = self._iterate_instance(obj, node)
             if found is not None:
                 return found
         if obj.type in LAZY:
-            self.record("advance", obj, reason="the loop advances it")
+            self.record("advance", obj, name=name, reason="the loop advances it")
+            self._run_called(obj)
             held = set(heap.contents_of(obj))
             if obj.type == "builtins.generator":  # a generator expression holds its items
                 return held
@@ -1149,11 +1180,16 @@ def _given_at(args: list[set[Obj]], kwargs: Keywords, rest: set[Obj]) -> dict[st
 
 
 def _given(name: str, kwargs: Keywords, calls: list[ast.AST]) -> bool:
-    """Whether option `name` (``inplace``) is, or may be, switched on in a call or a constructor."""
+    """Whether option `name` (``inplace``) is, or may be, switched on in a call or a constructor.
+
+    A number: whether there is, or may be, such a positional argument.
+    """
 
     def switched_on(call: ast.AST | None) -> bool:
         if not isinstance(call, ast.Call):
             return False
+        if name.isdigit():
+            return len(call.args) > int(name) or any(isinstance(a, ast.Starred) for a in call.args)
         for keyword in call.keywords:
             if keyword.arg == name:
                 return True  # whatever its value: it was thought of

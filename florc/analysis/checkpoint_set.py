@@ -26,6 +26,7 @@ from florc.frontend.scopes import Scope
 from florc.plan import Excluded, Guarded, Member
 
 MAX_PATHS = 4000
+_METHODS = ("bound", "libbound")
 
 
 @dataclass
@@ -147,13 +148,20 @@ class _Roots:
     """Breadth-first search for access paths from the frame, then from globals."""
 
     def __init__(
-        self, program: Program, summaries: Summaries, site: LoopSite, live: frozenset[str]
+        self,
+        program: Program,
+        summaries: Summaries,
+        site: LoopSite,
+        live: frozenset[str],
+        dead: frozenset[str],
     ):
+        """`dead` are names that the loop binds before it reads them: to what isn't there yet."""
         self.program = program
         self.summaries = summaries
         self.heap = summaries.points_to.heap
         self.site = site
         self.live = live
+        self.dead = dead
         self.scope = site.function.scope
         self._paths: list[tuple[str, Obj]] | None = None
         self.cut = False  # there are more paths than are looked at
@@ -162,7 +170,7 @@ class _Roots:
         """(path, owner, name) of every usable root variable, frame first."""
         roots: list[tuple[str, Scope, str]] = []
         scope, function = self.scope, self.site.function
-        own = sorted(scope.names - scope.nonlocal_names, key=self._first_use)
+        own = sorted(scope.names - scope.nonlocal_names - self.dead, key=self._first_use)
         for name in own:
             objs = self.heap.variable(scope, name)
             code = bool(objs) and all(_defined_as(o, name) for o in objs)  # others may lead there
@@ -305,7 +313,9 @@ def checkpoint_set(
     rebound_lines = _rebound_here(program, site, cfg)
     guarded = _guarded(live - live_if_run, rebound_lines, inner)
     live &= live_if_run
-    roots = _Roots(program, summaries, site, live | _read_by_header(site, rebound_lines))
+    dead = frozenset(rebound_lines.keys() - live)
+    usable = live | _read_by_header(site, rebound_lines)
+    roots = _Roots(program, summaries, site, usable, dead)
     members: dict[str, Member] = {}
     for name, line in sorted(rebound_lines.items(), key=lambda item: (item[1], item[0])):
         if name in live:
@@ -314,7 +324,7 @@ def checkpoint_set(
         if access.kind in ("rebind", "touch") and access.scope is not None:
             if access.scope is site.function.scope and access.name not in live:
                 continue
-            for path in _rebound_paths(summaries, site, roots, access):
+            for path in _rebound_paths(summaries, site, roots, access, members):
                 if path in members:
                     continue
                 line = access.line if access.function is site.function else 0
@@ -431,7 +441,11 @@ def _span(node: ast.stmt) -> range:
 
 
 def _rebound_paths(
-    summaries: Summaries, site: LoopSite, roots: _Roots, access: Access
+    summaries: Summaries,
+    site: LoopSite,
+    roots: _Roots,
+    access: Access,
+    members: dict[str, Member],
 ) -> list[str]:
     """Paths of a variable that the loop rebinds: several for a cell of several closures."""
     owner, name = access.scope, access.name
@@ -445,13 +459,19 @@ def _rebound_paths(
     if site.function.scope.owner(name) is owner:
         return [name]
     heap = summaries.points_to.heap
-    found: dict[Function, list[str]] = {}
+    holders: dict[str, set[Obj]] = {}
+    for path, obj in roots.paths():
+        holders.setdefault(path, set()).add(obj)
+    found: list[str] = []
     for path, obj in roots.paths():
         if obj.kind == "function" and obj.function is not None:
             if (owner, name) in heap.free_variables(obj.function):
-                found.setdefault(obj.function, []).append(f"{path}.__closure__.{name}")
-    once = [p for f, p in found.items() if defined_once(f, summaries)]
-    return once[0][:1] if once else [path for paths in found.values() for path in paths]
+                cell = f"{path}.__closure__.{name}"
+                sure = len(holders[path]) == 1 and not _loose(path, members)
+                if sure and defined_once(obj.function, summaries):
+                    return [cell]
+                found.append(cell)
+    return found
 
 
 def _reason(site: LoopSite, access: Access) -> tuple[str, int]:
@@ -722,7 +742,10 @@ def _shared(
     heap = summaries.points_to.heap
     saved = {member.path for member in members}
     roots = {obj for path, obj in pairs if path in saved}
-    held = {owner_of(o) for o in heap.held(roots)}
+    whole = heap.held(roots)
+    while bound := {o.receiver for o in whole if o.kind in _METHODS and o.receiver} - whole:
+        whole |= heap.held(bound)  # a method leads to its object
+    held = {owner_of(o) for o in whole}
     held = {o for o in held if o.kind == "alloc" and not _harmless(summaries, o)}
     found: dict[str, None] = {}
     for path, obj in pairs:

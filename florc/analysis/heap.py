@@ -57,6 +57,8 @@ LAZY = {
 """Iterators: what they have still to give is their state."""
 VIEWED = "<viewed>"
 """The field by which a mapping's view, or a generator expression, leads to what it reads."""
+CALLED = "<called>"
+"""The field by which an iterator leads to what it calls for its items."""
 BY_NAME = frozenset({"function", "class", "module", "library", "bound"})
 """Kinds of objects that a checkpoint saves by their name."""
 

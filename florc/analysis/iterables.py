@@ -16,7 +16,7 @@ from florc.analysis.checkpoint_set import CheckpointSet, changed_objects
 from florc.analysis.heap import BY_NAME, LAZY, owner_of
 from florc.analysis.loops import LoopSite
 from florc.analysis.multiplicity import single
-from florc.analysis.objects import Access, Function, Obj
+from florc.analysis.objects import Access, Class, Function, Obj
 
 _PASSING = frozenset({"enumerate", "zip", "reversed", "iter"})
 """Built-in functions whose result reads the arguments themselves, item by item."""
@@ -26,8 +26,8 @@ _PARTS = frozenset(
     " named_children".split()
 )
 """Methods of modules that read the module itself, item by item."""
-_COUNTED = frozenset({"iter", "islice", "accumulate", "starmap"})
-"""Functions whose result takes one item, or a fixed number, for each that it gives."""
+_COUNTED = frozenset({"enumerate", "iter", "islice", "map", "starmap", "zip", "zip_longest"})
+"""Functions whose result takes one item, or a fixed number, for each, and keeps nothing of it."""
 _WHY = "it can't be fast-forwarded"
 _MAPPINGS = frozenset(
     {
@@ -283,6 +283,10 @@ class _Search:
                     return what
             if obj.function is not None and obj.function.generator:
                 continue  # what it reads is looked at in iterators.py
+            if obj.cls is not None and not is_sure:
+                found = self._next(obj.cls, changes)
+                if found:
+                    return found
             if lazy:
                 found = ""
                 if isinstance(obj.site, ast.GeneratorExp) and obj.where is not None:
@@ -312,6 +316,16 @@ class _Search:
         if method is None:
             return set()
         return {o for o in self.heap.returns.get(method, ()) if o.cls is not obj.cls}
+
+    def _next(self, cls: Class, changes: _Changes) -> str:
+        """How a project's iterator depends on what is changed; its own attributes aside."""
+        method = cls.method("__next__")
+        if method is None:
+            return ""
+        changed = {o for o in changes.objects if o.cls is not cls}
+        return depends_on(
+            self.summaries, method, changed, changes.rebound, remade=False, born_inside=frozenset()
+        )
 
     def _decided(self, objs: set[Obj], changes: _Changes) -> str:
         """How functions that decide what an iterator leaves out depend on what is changed."""
@@ -392,7 +406,7 @@ def _skips(obj: Obj) -> bool:
         return True
     func = obj.site.func if isinstance(obj.site, ast.Call) else None
     name = getattr(func, "attr", getattr(func, "id", ""))
-    lazy = obj.type in ("builtins.iterator", "builtins.generator")
+    lazy = obj.type in ("builtins.iterator", "builtins.generator", "builtins.zip")
     return lazy and name not in _COUNTED
 
 

@@ -14,7 +14,7 @@ from florc.analysis.callgraph import Summaries
 from florc.analysis.checkpoint_set import CheckpointSet, changed_objects
 from florc.analysis.iterables import changed_iterable, depends_on
 from florc.analysis.loops import LoopSite
-from florc.analysis.objects import Access, Obj
+from florc.analysis.objects import WITHIN, Access, Obj
 from florc.analysis.program import Program
 
 
@@ -57,7 +57,7 @@ def jump_obstacle(
             and o.where not in own_locals
             and (change.advanced is None or change.whole is not change.advanced)
         }
-        rebound: set[tuple[object, str]] = {(a.scope, a.name) for a in others if a.kind == "rebind"}
+        rebound = _rebound(site, result, others)
         outlives = _outlives(site, obj)
         remade = not outlives and obj in result.iterators
         header = access.statement is site.node
@@ -73,6 +73,14 @@ def jump_obstacle(
                 f"changes ({why}): it can't be fast-forwarded"
             )
     return changed_iterable(summaries, site, result)
+
+
+def _rebound(
+    site: LoopSite, result: CheckpointSet, accesses: list[Access]
+) -> set[tuple[object, str]]:
+    """Variables that the loop assigns: those of its own frame, and others'."""
+    own: set[tuple[object, str]] = {(site.function.scope, name) for name in result.rebound}
+    return own | {(a.scope, a.name) for a in accesses if a.kind == "rebind"}
 
 
 _CACHE = re.compile(r"(functools\.)?(lru_cache|cache)(\(.*\))?", re.DOTALL)
@@ -116,7 +124,8 @@ def _entangled(summaries: Summaries, result: CheckpointSet, accesses: list[Acces
         at = {a.statement for a in advanced[outer]}
         for inner in sorted(heap.reach({outer}) & advanced.keys() - {outer}, key=repr):
             for access in advanced[inner]:
-                if access.statement not in at and access.function not in own:
+                alone = access.statement not in at or access.name != WITHIN
+                if alone and access.function not in own:
                     return f"{inner} is advanced by itself and by {outer}: it has no one position"
     return ""
 

@@ -67,6 +67,10 @@ class Judge:
         """Calls that may be of a library's functions."""
         return {call.node for call in self.points_to.library_calls}
 
+    def runs(self, node: ast.AST) -> bool:
+        """Whether evaluating an expression itself may run functions of the project."""
+        return node in self._by_call
+
     def callees(self, call: ast.Call) -> set[Function]:
         """What a call may run, if that can only be functions of the project."""
         return set() if call in self._library else self._by_call.get(call, set())

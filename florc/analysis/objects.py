@@ -95,6 +95,10 @@ Objs = frozenset[Obj]
 NOTHING: Objs = frozenset()
 
 
+WITHIN = "within"
+"""As the name of an advance: of an iterator that another one goes through."""
+
+
 @dataclass(frozen=True)
 class Access:
     """One effect of one statement, in terms of abstract objects.

@@ -41,18 +41,12 @@ class RegionSite:
     obstacle: str = ""
     line: int = 0  # of the obstacle
     place: str = ""  # the obstacle's module
+    plain: bool = True  # evaluating the arguments calls nothing and binds nothing
 
     @property
     def discarded(self) -> bool:
         """Whether nobody sees what the call returns."""
         return isinstance(self.statement, ast.Expr)
-
-    @property
-    def plain(self) -> bool:
-        """Whether evaluating the arguments calls nothing and binds nothing."""
-        given = [*self.call.args, *self.call.keywords]
-        inner = (node for part in given for node in ast.walk(part))
-        return not any(isinstance(node, (ast.Call, ast.NamedExpr)) for node in inner)
 
 
 def regions(
@@ -106,9 +100,19 @@ def regions(
                 obstacle.reason,
                 access.line if access else statement.lineno,
                 access.function.module.rel if access else function.module.rel,
+                _plain(call, judge),
             )
         )
     return tuple(found)
+
+
+def _plain(call: ast.Call, judge: Judge) -> bool:
+    """Whether evaluating the arguments calls nothing (operators, `__bool__`) and binds nothing."""
+    given = [*call.args, *call.keywords]
+    inner = [node for part in given for node in ast.walk(part)]
+    if any(isinstance(node, (ast.Call, ast.NamedExpr)) for node in inner):
+        return False
+    return not any(judge.runs(node) for node in inner)
 
 
 def _calls(

@@ -39,7 +39,7 @@ or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is 
   over LOC), ``tees:LOC`` (a tuple of such iterators), ``pairs:LOC`` (key-value pairs of a
   mapping), ``values:LOC`` (a list of what LOC holds), or a list of these.
   Default ``new``.  A location with ``?option`` behind it counts only where the call, or the call
-  that made the receiver, is given that option (``0?inplace``).
+  that made the receiver, is given that option (``0?inplace``), or that argument (``0?1``).
 * ``type``: the type of a ``new`` result.
 * ``draws``: RNG streams: python numpy torch cuda.
 * ``calls``: locations that are called; ``0.method`` calls a method of it; ``target@args,kwargs``

@@ -20,9 +20,14 @@ class Case:
 
 
 def loop(body: str, before: str = "", after: str = "", **facts: object) -> Case:
-    """`for k in range(6):` around `body`, with the lines before and after it."""
-    indented = "\n".join("    " + line for line in body.split("\n"))
-    text = f"import random\nimport flor\n{before}\nfor k in range(6):\n{indented}\n{after}\n"
+    """`for k in range(6):` around `body`, with the lines before and after it.
+
+    It has state of its own, so that it is jumped into whatever is thought of `body`.
+    """
+    lines = ["ticks = ticks + 1", *body.split("\n"), 'flor.log("ticks", ticks)']
+    indented = "\n".join("    " + line for line in lines)
+    start = f"import random\nimport flor\nticks = 0\n{before}\n"
+    text = f"{start}for k in range(6):\n{indented}\n{after}\n"
     return Case(text, **facts)  # type: ignore[arg-type]
 
 
@@ -117,7 +122,7 @@ CASES: dict[str, Case] = {
     ),
     "ndarray.sort": loop(
         'flor.log("v", x.tolist())\nif k == 3:\n    x.sort()',
-        "import numpy as np\nx = np.array([3, 1, 2])", 'flor.log("e", x.tolist())',
+        "import numpy as np\nx = np.linspace(3, 0, 4)", 'flor.log("e", x.tolist())',
     ),
     "numpy.add out": method(
         "import numpy as np\nx = np.zeros(3)", "np.add(x, k, out=x)", "x.tolist()"
@@ -148,8 +153,22 @@ CASES: dict[str, Case] = {
         "params = [w]\noptimizer = torch.optim.SGD(params, lr=0.1)\n",
         members=("w",),
     ),
+    "optimizer made anew": loop(
+        "optimizer = torch.optim.SGD([w], lr=0.1)\n"
+        "loss = ((inputs @ w - targets) ** 2).mean()\noptimizer.zero_grad()\n"
+        'loss.backward()\noptimizer.step()\nflor.log("loss", loss.item())',
+        TORCH + "w = torch.zeros(3, 2, requires_grad=True)\n",
+    ),
+    "deep in a display": loop(
+        'torch._foreach_add_([x], k)\nflor.log("v", x.tolist())', "import torch\nx = torch.zeros(2)"
+    ),
     "scheduler.step": loop(
         STEP + 'sched.step()\nflor.log("lr", optimizer.param_groups[0]["lr"])',
+        SGD + "sched = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)\n",
+        members=("optimizer", "sched"),
+    ),
+    "scheduler alone": loop(
+        'sched.step()\nflor.log("lr", optimizer.param_groups[0]["lr"])',
         SGD + "sched = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)\n",
         members=("optimizer", "sched"),
     ),
@@ -210,12 +229,36 @@ CASES: dict[str, Case] = {
         "seen = []\ndef key(v):\n    seen.append(v)\n    return v",
     ),
     "map": loop('list(map(x.append, [k]))\nflor.log("v", x)', "x = []"),
+    "map later": loop(
+        'next(y)\nflor.log("v", x)',
+        "x = []\ndef f(v):\n    x.append(v)\ny = map(f, range(50))",
+    ),
+    "iter of a function": loop(
+        'for v in iter(f, 9):\n    if v > 2:\n        break\nflor.log("v", x)',
+        "x = []\nv = 0\ndef f():\n    x.append(v)\n    return v + len(x)",
+    ),
+    "accumulate": Case(
+        "import flor, itertools\nx = 5\n"
+        "for k in itertools.accumulate(range(6), lambda a, b: a + b + x):\n    x = x + 1\n"
+        "    flor.log('v', k)\n"
+    ),
+    "key is a partial": loop(
+        'y = sorted([2, 1], key=f)\nflor.log("v", x)',
+        "import functools\nx = []\ndef g(v, w):\n    x.append(v)\n    return w\n"
+        "f = functools.partial(g, 4)",
+    ),
     "partial": loop(
         'f()\nflor.log("v", n)',
         "import functools\nn = 0\ndef up():\n    global n\n    n += 1\nf = functools.partial(up)",
     ),
+    "partial of a method": loop(
+        'f()\nflor.log("v", x)', "import functools\nx = []\nf = functools.partial(x.append, 1)"
+    ),
     "setattr": loop(
         'setattr(x, "n", k)\nflor.log("v", k)', BOX + "x = Box()", 'flor.log("e", x.n)'
+    ),
+    "setattr of a computed name": loop(
+        'setattr(x, "nm"[k // 9], k)\nflor.log("v", k)', BOX + "x = Box()", 'flor.log("e", x.n)'
     ),
     "StringIO.write": loop(
         'x.write(str(k))\nflor.log("v", x.getvalue())', "import io\nx = io.StringIO()"
@@ -570,6 +613,105 @@ CASES: dict[str, Case] = {
         'y.append(x.pop())\nflor.log("v", [len(x), len(y)])',
         "x = [[i] for i in range(9)]\ny = []\nz = list(x)",
         'y[0].append(1)\nflor.log("e", z)',
+    ),
+    # -- what isn't jumped into ----------------------------------------------------------------
+    "generator depends": Case(
+        "import flor\nx, ticks = [5], 0\ndef items():\n    n = 0\n    for i in range(6):\n"
+        "        n += x[0]\n        yield n\nfor k in items():\n    ticks = ticks + 1\n    x[0] += 1\n"
+        "    flor.log('v', k)\n"
+    ),
+    "generator depends on the frame": Case(
+        "import flor\nx = 5\ndef items():\n    n = 0\n    for i in range(6):\n        n += x\n"
+        "        yield n\nfor k in items():\n    x = x + 1\n    flor.log('v', k)\n"
+    ),
+    "iterator class depends": Case(
+        "import flor\nx = 5\nclass C:\n    n = 0\n    def __iter__(self):\n        return self\n"
+        "    def __next__(self):\n        self.n += x\n        return self.n\nfor k in C():\n"
+        "    x = x + 1\n    flor.log('v', k)\n    if x > 9:\n        break\n"
+    ),
+    "goes through a lost list": Case(
+        "import flor\nx, y = [1] * 9, 0\nfor v in x:\n    y += v\n    x[-1] = y\n    if y == 4:\n"
+        "        x = list(x)\n    flor.log('v', [v, y])\nflor.log('e', y)\n"
+    ),
+    "two iterators by turns": loop(
+        'a = next(y)\nb = next(x) if k % 2 else 0\nflor.log("v", [a, b, next(y) if k % 3 else 0])',
+        "import itertools\nx = iter(range(50))\ny = itertools.pairwise(x)",
+    ),
+    "cached": loop(
+        'flor.log("v", f(k // 2))',
+        "import functools\nn = 0\n@functools.lru_cache\ndef f(v):\n    global n\n    n += 1\n    return n",
+    ),
+    "exec": loop('exec("x = x + 1")\nflor.log("v", x)', "x = 0"),
+    "only a function leads there": loop(
+        'flor.log("v", [f(k) for f in x])',
+        "def make():\n    seen = []\n    def up(v):\n        seen.append(v)\n        return len(seen)\n"
+        "    return up\nx = [make(), make()]",
+    ),
+    # -- regions -------------------------------------------------------------------------------
+    "region assigns a global": loop(
+        'sample()\nflor.log("v", n)',
+        "n = 0\ndef sample():\n    global n\n    n += 1\n    random.random()",
+    ),
+    "region changes an argument": loop(
+        'sample(x)\nflor.log("v", len(x))', "x = []\ndef sample(v):\n    v.append(random.random())"
+    ),
+    "region returns an alias": loop(
+        'y = sample()\ny.append(k)\nflor.log("v", x)',
+        "x = []\ndef sample():\n    random.random()\n    return x",
+    ),
+    "region advances": loop(
+        'sample(x)\nflor.log("v", next(x))',
+        "x = iter(range(50))\ndef sample(v):\n    next(v)\n    random.random()",
+    ),
+    "region sets": loop(
+        'sample()\nflor.log("v", str(torch.zeros(1).dtype))',
+        "import torch\ndef sample():\n    torch.set_default_dtype(torch.float64)\n    torch.rand(1)",
+        "torch.set_default_dtype(torch.float32)",
+    ),
+    # -- names that are bound several times, and read elsewhere ----------------------------------
+    "rebound alias": loop(
+        'y = a\nif k % 2:\n    y = b\ny.append(k)\nflor.log("v", [a, b])', "a, b = [], []"
+    ),
+    "captured": loop('flor.log("v", look())\nx = k', "x = -1\ndef look():\n    return x"),
+    "read at the end of an object": loop(
+        "if k == 3:\n    c = None\nx = k",
+        "x = -1\nclass C:\n    def __del__(self):\n        flor.log('d', x)\nc = C()",
+    ),
+    "inner loop runs not once": Case(
+        "import flor\nx, y = [], -1\nfor k in range(6):\n    for i in range(k % 3):\n"
+        "        x.append(i)\n        y = i\n    flor.log('v', y)\n    x.append(y)\nflor.log('e', x)\n"
+    ),
+    # -- saved or recomputed ---------------------------------------------------------------------
+    "recomputed": loop('flor.log("v", y)\nx = x + k\ny = [x] * 3', "x = 0\ny = [0]"),
+    "operand assigned later": loop('flor.log("v", y)\ny = [x] * 3\nx = x + k', "x = 0\ny = [0]"),
+    "operand changed later": loop(
+        'flor.log("v", y)\ny = x * 1\nx.append(k)', "x = [1]\ny = []"
+    ),
+    "recomputed by a draw": loop(
+        'flor.log("v", y)\ny = [random.random()] * 3', "random.seed(2)\ny = []", rng=("python",)
+    ),
+    # -- objects ---------------------------------------------------------------------------------
+    "several of one site": loop(
+        'y.items.append(k)\nflor.log("v", [x.items, y.items])',
+        BOX + "def make():\n    return Box()\nx, y = make(), make()",
+    ),
+    "bound method of no name": loop('flor.log("v", up())', BOX + "up = Box().bump"),
+    "unknown call": loop(
+        'ElementTree.SubElement(x, "a")\nflor.log("v", len(x))',
+        "from xml.etree import ElementTree\nx = ElementTree.Element('r')",
+    ),
+    "gradient read": loop(
+        'g = net[0].weight.grad\nflor.log("g", 0 if g is None else float(g.sum()))\n'
+        "((net(inputs) - targets) ** 2).mean().backward()",
+        TORCH,
+    ),
+    "gradients of one of two": loop(
+        "optimizers[k % 2].zero_grad()\n"
+        "loss = sum(((n(inputs) - targets) ** 2).mean() for n in nets)\nloss.backward()\n"
+        'if k % 3 == 2:\n    optimizers[0].step()\nflor.log("loss", loss.item())\n'
+        'flor.log("g", [float(n.weight.grad.sum()) for n in nets])',
+        TORCH + "nets = [nn.Linear(3, 2) for _ in range(2)]\n"
+        "optimizers = [torch.optim.SGD(n.parameters(), lr=0.1) for n in nets]\n",
     ),
     # -- iterators -----------------------------------------------------------------------------
     "iterator": loop('flor.log("v", next(x))', "x = iter(range(20))"),

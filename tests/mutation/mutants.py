@@ -13,17 +13,26 @@ from typing import Any
 
 from florc import driver
 from florc.analysis import (
+    bindings,
     calls,
+    captures,
     cfg,
     checkpoint_set,
     evaluate,
     execute,
     gradients,
     heap,
+    iterables,
+    iterators,
+    judge,
     liveness,
     loops,
     objects,
+    reaching,
+    recompute,
 )
+from florc.analysis.occurrences import Occurrence
+from florc.effects import model
 from florc.effects.model import load_effects
 
 
@@ -43,12 +52,12 @@ def entry(name: str, hint: str | tuple[str, ...], **changes: Any) -> Mutant:
     """An effect entry (or all entries that a pattern covers) with other fields."""
 
     def apply() -> None:
-        model = load_effects(())
-        found = model.exact.get(name) or model.call(name)
+        effects = load_effects(())
+        found = effects.exact.get(name) or effects.call(name)
         assert found is not None, name
-        model.exact[name] = dataclasses.replace(found, **changes)
-        assert model.exact[name] != found, f"{name} has these fields already"
-        model._memo.clear()
+        effects.exact[name] = dataclasses.replace(found, **changes)
+        assert effects.exact[name] != found, f"{name} has these fields already"
+        effects._memo.clear()
 
     shown = ", ".join(f"{field} = {value!r}" for field, value in changes.items())
     return Mutant(f"{name}: {shown}", apply, (hint,) if isinstance(hint, str) else hint)
@@ -63,9 +72,9 @@ def library_type(name: str, hint: str, **changes: Any) -> Mutant:
     """A declared type with other fields."""
 
     def apply() -> None:
-        model = load_effects(())
-        model.types[name] = dataclasses.replace(model.types[name], **changes)
-        model._merged.clear()
+        effects = load_effects(())
+        effects.types[name] = dataclasses.replace(effects.types[name], **changes)
+        effects._merged.clear()
 
     return Mutant(f"[types] {name}: {changes}", apply, (hint,))
 
@@ -144,19 +153,21 @@ def without_edges(name: str, wrong: Callable[[Any, Any], bool], *hints: str) -> 
     return Mutant(name, apply, hints)
 
 
-def names(name: str, change: Callable[..., tuple[set[str], set[str]]], *hints: str) -> Mutant:
-    """`names_of`, as liveness and the checkpoint set see it, with a change."""
+def mentions(
+    name: str, change: Callable[[Any, Occurrence], Occurrence | None], *hints: str
+) -> Mutant:
+    """What a node reads and binds, as every analysis sees it, with a change of each mention."""
 
     def make(original: Any) -> Any:
-        def changed(node: Any, *rest: Any) -> Any:
-            uses, defs = original(node, *rest)
-            return change(node, set(uses), set(defs))
+        def found(node: Any, *rest: Any) -> Any:
+            changed = (change(node, occurrence) for occurrence in original(node, *rest))
+            return tuple(occurrence for occurrence in changed if occurrence is not None)
 
-        return changed
+        return found
 
     def apply() -> None:
-        for module in (liveness, checkpoint_set):
-            patch(module, "names_of", make)()
+        for module in (liveness, reaching):
+            patch(module, "occurrences", make)()
 
     return Mutant(name, apply, hints)
 
@@ -171,27 +182,23 @@ def _leaves(node: Any, successor: Any) -> bool:
     return successor.statement is not first
 
 
-def _no_bind(node: Any, uses: set[str], defs: set[str]) -> tuple[set[str], set[str]]:
-    return (uses, set()) if node.role == "bind" else (uses, defs)
+def _no_bind(node: Any, found: Occurrence) -> Occurrence | None:
+    return None if node.role == "bind" and found.kind == "def" else found
 
 
-def _no_captures(node: Any, uses: set[str], defs: set[str]) -> tuple[set[str], set[str]]:
-    return (uses, set()) if cfg.case_of(node.statement) is not None else (uses, defs)
+def _no_captures(node: Any, found: Occurrence) -> Occurrence | None:
+    case = cfg.case_of(node.statement) is not None
+    return None if case and found.kind == "def" else found
 
 
-def _no_augmented(node: Any, uses: set[str], defs: set[str]) -> tuple[set[str], set[str]]:
-    if isinstance(node.statement, ast.AugAssign) and isinstance(node.statement.target, ast.Name):
-        uses = uses - {node.statement.target.id}
-    return uses, defs
+def _no_augmented(node: Any, found: Occurrence) -> Occurrence | None:
+    augmented = isinstance(node.statement, ast.AugAssign) and found.site is node.statement.target
+    return None if augmented and found.kind == "use" else found
 
 
-def _sure(node: Any, uses: set[str], defs: set[str]) -> tuple[set[str], set[str]]:
+def _sure(node: Any, found: Occurrence) -> Occurrence:
     """What only some evaluations define is taken to be defined."""
-    if node.statement is not None and isinstance(node.statement, ast.If):
-        for child in ast.walk(node.statement.test):
-            if isinstance(child, ast.NamedExpr):
-                defs = defs | {child.target.id}
-    return uses, defs
+    return dataclasses.replace(found, certain=True) if found.kind == "def" else found
 
 
 def _own_methods(original: Any) -> Any:
@@ -276,6 +283,20 @@ def _shallow(original: Any) -> Any:
     return mutate
 
 
+def _last_binding(original: Any) -> Any:
+    """A use sees one of the bindings that reach it."""
+
+    def find(self: Any, scope: Any) -> Any:
+        found = original(self, scope)
+        last = {
+            use: frozenset({max(sites, key=lambda site: site.lineno)})
+            for use, sites in found.uses.items()
+        }
+        return dataclasses.replace(found, uses=last)
+
+    return find
+
+
 def _no_starred(original: Any) -> Any:
     def assign(self: Any, target: Any, objs: Any) -> None:
         if not isinstance(target, ast.Starred):
@@ -308,10 +329,11 @@ def _no_attributes(original: Any) -> Any:
 
 def _no_operands(original: Any) -> Any:
     def operate(self: Any, node: Any, left: Any, right: Any) -> Any:
-        made = original(self, node, left, right)
-        for obj in made:
-            self.heap.contents.pop(obj, None)
-        return made
+        self.heap.add_contents = lambda *a, **k: None
+        try:
+            return original(self, node, left, right)
+        finally:
+            del self.heap.add_contents
 
     return operate
 
@@ -336,7 +358,7 @@ MUTANTS = (
     pure("collections.deque.appendleft", "deque.appendleft"),
     pure("collections.deque.rotate", "deque.rotate"),
     pure("heapq.heappush", "heappush"),
-    pure("builtins.setattr", "setattr"),
+    pure("builtins.setattr", "setattr of a computed name"),
     entry("builtins.list.append", "appended callable", keeps=()),
     entry("builtins.dict.get", "dict.get", returns=("none",)),
     entry("builtins.dict.values", "dict.values", returns=("new",)),
@@ -345,7 +367,8 @@ MUTANTS = (
     entry("builtins.sorted", "sorted", keeps=()),
     entry("builtins.min", "min key", calls=()),
     entry("builtins.map", "map", calls=()),
-    entry("functools.partial.__call__", "partial", calls=()),
+    entry("builtins.iter", "iter of a function", calls=()),
+    entry("functools.partial.__call__", "partial of a method", calls=()),
     entry("copy.copy", "copy", returns=("deepcopy:0",)),
     entry("builtins.next", "iterator", advances=()),
     entry("builtins.zip", "zip", keeps=()),
@@ -368,9 +391,9 @@ MUTANTS = (
     entry("torch.Tensor.detach", "tensor.detach", returns=("new",)),
     pure("torch.optim.Optimizer.step", "optimizer.step"),
     entry("torch.optim.Optimizer.step", "gradients accumulate", reads_grads=False),
-    entry("torch.optim.SGD", "optimizer of parameters", keeps=()),
-    pure("torch.optim.lr_scheduler.LRScheduler.step", "scheduler.step"),
-    entry("torch.optim.lr_scheduler.ExponentialLR", "scheduler.step", keeps=()),
+    entry("torch.optim.SGD", "optimizer made anew", keeps=()),
+    pure("torch.optim.lr_scheduler.LRScheduler.step", "scheduler alone"),
+    entry("torch.optim.lr_scheduler.ExponentialLR", "scheduler alone", keeps=()),
     entry("torch.Tensor.backward", "backward", trains=False),
     pure("torch.nn.Module.eval", "Module.train"),
     pure("torch.nn.Module.load_state_dict", "load_state_dict"),
@@ -384,7 +407,7 @@ MUTANTS = (
     ignoring(
         "augmented assignment doesn't mutate", lambda r: "updated in place" in r, "augmented in function"
     ),
-    names("augmented assignment doesn't read", _no_augmented, "augmented name"),
+    mentions("augmented assignment doesn't read", _no_augmented, "augmented name"),
     ignoring(
         "attribute stores are ignored",
         lambda r: r.endswith("is assigned") and "[" not in r,
@@ -405,9 +428,9 @@ MUTANTS = (
     Mutant(
         "a walrus doesn't rebind", patch(checkpoint_set, "_rebound_here", _rebinds), ("walrus",)
     ),
-    names("a walrus is certain", _sure, "walrus skipped"),
-    names("for targets are not rebound", _no_bind, "for target"),
-    names("match captures are not rebound", _no_captures, "match capture"),
+    mentions("a walrus is certain", _sure, "walrus skipped"),
+    mentions("for targets are not rebound", _no_bind, "for target"),
+    mentions("match captures are not rebound", _no_captures, "match capture"),
     returning(
         "match captures nothing", execute.Executor, "_match", set, "callable captured by match"
     ),
@@ -495,7 +518,7 @@ MUTANTS = (
     returning("super() has no methods", calls.Calls, "_super", NONE, "super method"),
     Mutant("effects of callees' callees are dropped", patch(
         driver.Summaries, "run_by", _first_level), ("global deep",)),
-    Mutant("what is deep is shallow", patch(evaluate.State, "mutate", _shallow), ("init",)),
+    Mutant("what is deep is shallow", patch(evaluate.State, "mutate", _shallow), ("deep in a display",)),
     Mutant(
         "__call__ is not called",
         patch(calls.Calls, "_instance", lambda _: lambda *a: set()),
@@ -514,7 +537,7 @@ MUTANTS = (
     # transfer functions: containers, iterators, identity
     Mutant(
         "containers hold nothing",
-        patch(heap.Heap, "add_contents", lambda _: lambda self, obj, objs: None),
+        patch(heap.Heap, "add_contents", lambda _: lambda *a, **k: None),
         ("appended callable",),
     ),
     Mutant(
@@ -556,4 +579,56 @@ MUTANTS = (
     returning("no gradient is live", gradients.GradientLiveness, "dead_at", lambda: True,
               "gradients accumulate"),
     returning("no loop trains", loops, "_trains", lambda: False, "backward"),
+    dropping("reading a gradient reads none", lambda kind, d: kind == "read_grads", "gradient read"),
+    returning("each site makes one model", gradients.GradientLiveness, "_alone", lambda: True,
+              "gradients of one of two"),
+    # names that are bound several times, and read elsewhere
+    Mutant(
+        "a use sees one binding", patch(bindings.AllBindings, "_find", _last_binding),
+        ("rebound alias",),
+    ),
+    returning("functions read nothing of their callers", captures.Captures, "read_by", frozenset,
+              "captured"),
+    returning("nobody reads names later", captures.Captures, "always", frozenset,
+              "read at the end of an object"),
+    returning("inner loops always run", checkpoint_set, "_guarded", tuple,
+              "inner loop runs not once"),
+    returning("nothing swallows exceptions", driver, "swallows", lambda: lambda item: False,
+              "with swallows"),
+    # objects
+    returning("nothing has methods", model.Effects, "has_no", lambda: True, "list.append"),
+    returning("no object is of the package", checkpoint_set, "_of_package", lambda: False,
+              "scheduler alone"),
+    returning("methods have no receiver", checkpoint_set, "_is_method", lambda: False,
+              "bound method of no name"),
+    returning("each site makes one object", checkpoint_set, "single", lambda: True,
+              "several of one site"),
+    returning("unknown calls change nothing", calls.Calls, "_hand_over", set, "unknown call"),
+    # saved or recomputed
+    returning("no operand changes", recompute, "changed_objects", dict, "operand changed later"),
+    returning("every expression is pure", recompute, "_pure", lambda: True, "recomputed by a draw"),
+    # what isn't jumped into
+    returning("generators depend on nothing", iterators, "depends_on", str, "generator depends"),
+    returning("generators read nothing that is assigned", iterators, "_rebound", set,
+              "generator depends on the frame"),
+    returning("what __next__ reads never changes", iterables._Search, "_next", str,
+              "iterator class depends"),
+    returning("every iterator is counted", iterables, "_skips", lambda: False, "accumulate"),
+    returning("iterators call nothing", calls.Calls, "_run_called", NONE, "map later"),
+    returning("partials are not called", calls.Calls, "_given_to_call", lambda: False,
+              "key is a partial"),
+    returning("what a loop goes through stays", iterators, "changed_iterable", str,
+              "goes through a lost list"),
+    returning("iterators share nothing", iterators, "_entangled", str, "two iterators by turns"),
+    returning("caches are no state", iterators, "_cached", str, "cached"),
+    dropping("exec binds nothing", lambda kind, d: kind == "dynamic", "exec"),
+    returning("everything has a name", checkpoint_set, "_unnamed", str,
+              "only a function leads there"),
+    # regions
+    returning("regions assign nothing", judge.Judge, "_plain", NONE, "region assigns a global"),
+    returning("regions change nothing", judge, "changed_objects", dict,
+              "region changes an argument"),
+    returning("regions return their own", judge.Judge, "_result", NONE, "region returns an alias"),
+    returning("nothing was there before a region", judge, "outside", set, "region advances"),
+    returning("regions set nothing", judge.Judge, "_own", str, "region sets"),
 )  # fmt: skip

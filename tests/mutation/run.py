@@ -1,6 +1,6 @@
 """Applies every mutant in a forked process and prints, as JSON lines, what kills it.
 
-python tests/mutation/run.py [--jobs N] [part of a name …]
+python tests/mutation/run.py [--skip-unmutated] [part of a name …]
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from judging import CASES, fault, killer, plan_of
+from judging import CASES, KILLS, checked, fault, killer, plan_of
 from mutants import MUTANTS, Mutant
 
 
-def judged(mutant: Mutant | None) -> dict[str, str]:
+def judged(mutant: Mutant | None) -> dict[str, Any]:
     """The verdict, from a child process; None: what the cases say when nothing is mutated."""
     read, write = os.pipe()
     pid = os.fork()
@@ -35,16 +36,34 @@ def judged(mutant: Mutant | None) -> dict[str, str]:
     with os.fdopen(read) as stream:
         text = stream.read()
     os.waitpid(pid, 0)
-    return json.loads(text) if text else {"name": str(mutant), "error": "the process died"}
+    if not text:
+        return {"name": mutant.name if mutant else "", "error": "the process died"}
+    verdict: dict[str, Any] = json.loads(text)
+    return verdict
 
 
-def _verdict(mutant: Mutant | None) -> dict[str, str]:
+def _verdict(mutant: Mutant | None) -> dict[str, Any]:
     if mutant is None:
-        faults = {name: found for name, case in CASES.items() if (found := fault(case))}
+        faults = {name: found.text for name, case in CASES.items() if (found := fault(case))}
+        for name, case in CASES.items():
+            promoted = checked(case).promoted
+            if promoted:
+                faults[f"{name}, while recording"] = f"{promoted} promoted"
         return {"name": "", "fault": json.dumps(faults) if faults else ""}
     mutant.apply()
     case, found = killer(mutant.hints)
-    return {"name": mutant.name, "case": case, "fault": found}
+    verdict: dict[str, Any] = {"name": mutant.name, "case": case, "kind": "", "fault": ""}
+    if found is not None:
+        verdict |= {"kind": found.kind, "fault": found.text}
+    told = {name: checked(CASES[name]) for name in dict.fromkeys((*mutant.hints, case)) if name}
+    promoting = {name: found for name, found in told.items() if found.promoted}
+    if promoting and verdict["kind"] not in KILLS:
+        verdict |= {"kind": "recording", "case": min(promoting), "fault": ""}
+    return {
+        **verdict,
+        "promoted": {name: list(found.promoted) for name, found in promoting.items()},
+        "right": bool(promoting) and all(found.right for found in promoting.values()),
+    }
 
 
 def main() -> None:

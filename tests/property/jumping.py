@@ -12,7 +12,8 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +23,9 @@ from typing import Any
 import flor
 from flor.runtime import session as sessions
 from flor.runtime.loops import LoopIter
+from flor.runtime.record.check import CODE
 from flor.runtime.record.heads import RecordHeads
+from flor.runtime.record.promotions import Promotion, extended_plan, lacking
 from flor.runtime.record.regions import RecordRegions
 from flor.runtime.replay.heads import Loop, ReplayHeads, Stop
 from flor.runtime.replay.regions import ReplayRegions
@@ -35,6 +38,8 @@ from florc.emit.load import code_for
 from florc.plan import RegionPlan
 
 STREAMS_OF_ANOTHER_PROCESS = 987_654
+MISSED = "which the analysis has missed"
+"""In what is said of a region that has changed something."""
 
 
 class EveryRegion(RecordRegions):
@@ -107,14 +112,21 @@ class Head:
 
 
 class EveryHead(RecordHeads):
-    """Takes a checkpoint at every head of every training loop."""
+    """Takes a checkpoint at every head of every training loop.
+
+    What the plan claims to be unchanged is looked at only if that is asked for: it would be saved
+    from then on, and hide what is wrong with the plan.
+    """
 
     numbering_share = float("inf")
 
-    def __init__(self, session: Session, folder: Path, values: Values) -> None:
+    def __init__(
+        self, session: Session, folder: Path, values: Values, *, checked: bool = False
+    ) -> None:
         super().__init__(session, folder, "1", 0.05, self._keep)
         self.folder = folder
         self.values = values
+        self.checked = checked
         self.file = ""
         self.heads: list[Head] = []
 
@@ -125,13 +137,21 @@ class EveryHead(RecordHeads):
         """One at every head that the real one may take one at."""
         if loop.state.index == loop.state.base:
             self.begins(loop, frame)
+        if self.checked:
+            self.check.head(loop, frame, time.perf_counter())
         if loop.state.index > loop.state.base or not loop.state.depth:
             self._checkpoint(loop, frame, exhausted=False)
         return False
 
     def exhausted(self, loop: LoopIter, frame: FrameType) -> None:
         """One behind an outermost loop."""
-        if not loop.state.depth and loop.state.index > loop.state.base:
+        state = loop.state
+        if state.index == state.base:
+            self._ran_not_once(state)
+            return
+        if self.checked:
+            self.check.head(loop, frame, time.perf_counter(), last=not state.depth)
+        if not state.depth:
             self._checkpoint(loop, frame, exhausted=True)
 
     def _checkpoint(self, loop: Loop, frame: FrameType, exhausted: bool) -> None:
@@ -148,7 +168,9 @@ class EveryHead(RecordHeads):
 class OneJump(ReplayHeads):
     """A replay's heads with one checkpoint; notes how much had been logged when it jumped."""
 
-    def __init__(self, session: Session, values: Values, head: Head) -> None:
+    def __init__(
+        self, session: Session, values: Values, head: Head, promotions: Iterable[Promotion]
+    ) -> None:
         wanted = [(*head.outer, (head.loop, head.stop.index))]
         super().__init__(
             session,
@@ -162,6 +184,7 @@ class OneJump(ReplayHeads):
             finish=self._finish,
             restart=self._restart,
             on_jump=lambda _: None,
+            promoted=frozenset((p.loop, p.path) for p in promotions),
         )
         self.values = values
         self.landed: int | None = None
@@ -208,6 +231,8 @@ class Outcome:
     exact: int = 0  # of them without an assumed member
     kept: int = 0  # executions of regions that were noted
     skipped: int = 0  # calls of regions that were skipped
+    promoted: tuple[str, ...] = ()  # what the recording found changed against the plan
+    lacking: int = 0  # checkpoints before that, which aren't jumped to
 
 
 def truth(text: str) -> list[tuple[str, Any]]:
@@ -244,15 +269,18 @@ def run(mode: str, build: Build, code: Any, values: Values, heads: Any, regions:
     return made
 
 
-def check(text: str, *, every: int = 1) -> Outcome:
-    """Record the program, then jump to each `every`-th head in a fresh run, and compare."""
+def check(text: str, *, every: int = 1, checked: bool = False) -> Outcome:
+    """Record the program, then jump to each `every`-th head in a fresh run, and compare.
+
+    `checked`: the recording checks the plan, as it does in the real thing.
+    """
     expected = truth(text)
     folder = Path(tempfile.mkdtemp(prefix="flor-programs-"))
     try:
         script = folder / "program.py"
         script.write_text(text, encoding="utf-8")
         build = assemble(compile_project(script, root=folder))
-        outcome = judged(build, expected, text, folder, every)
+        outcome = judged(build, expected, text, folder, every, checked=checked)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     training = [loop for loop in build.plan.loops if loop.training]
@@ -261,7 +289,13 @@ def check(text: str, *, every: int = 1) -> Outcome:
 
 
 def judged(
-    build: Build, expected: list[tuple[str, Any]], text: str, folder: Path, every: int
+    build: Build,
+    expected: list[tuple[str, Any]],
+    text: str,
+    folder: Path,
+    every: int,
+    *,
+    checked: bool = False,
 ) -> Outcome:
     """The same for a program that is compiled already."""
     emitted = build.record.get("program.py", text)
@@ -275,21 +309,32 @@ def judged(
     recorded = Values()
     files = folder / "checkpoints"
     random.seed(STREAMS_OF_ANOTHER_PROCESS)
-    record = run(
-        "record", build, code, recorded, lambda s: EveryHead(s, files, recorded), EveryRegion
-    )
+    every_head = functools.partial(EveryHead, folder=files, values=recorded, checked=checked)
+    record = run("record", build, code, recorded, every_head, EveryRegion)
     entries = record.regions.entries
     record.close(10)
     if recorded.logged != expected:
         return Outcome(wrong=f"recording: {first_difference(expected, recorded.logged)}")
-    if record.notes:
-        return Outcome(refused=refused, restarts=tuple(record.notes))
-    jumps, restarts, skipped = 0, [], 0
+    promotions = record.check.report.promotions
+    missed = [note for note in record.notes if MISSED in note]
+    if missed and not checked:
+        return Outcome(wrong=f"recording: {missed[0]}")
+    promoted = (*(p.path for p in promotions if not p.guarded), *missed)
+    notes = [note for note in record.notes if CODE not in note and note not in missed]
+    if notes:
+        return Outcome(refused=refused, restarts=tuple(notes), promoted=promoted)
+    build = replace(build, plan=extended_plan(build.plan, promotions))
+    jumps, restarts, skipped, missing = 0, [], 0, 0
     chosen = [h for n, h in enumerate(record.heads) if n % every == 0 or not h.outer]
+    wrong = ""
     for head in chosen:
+        position = (*head.outer, (head.loop, head.stop.index))
+        if lacking(promotions, head.loop, position, head.stop.file.name):
+            missing += 1
+            continue
         values = Values()
         random.seed(STREAMS_OF_ANOTHER_PROCESS + 1)
-        jump = functools.partial(OneJump, values=values, head=head)
+        jump = functools.partial(OneJump, values=values, head=head, promotions=promotions)
         skip = functools.partial(Skipping, entries=entries)
         replay = run("replay", build, code, values, jump, skip)
         skipped += sum(replay.regions.skipped.values())
@@ -303,9 +348,18 @@ def judged(
         jumps += 1
         found = first_difference(expected[head.logged :], values.logged[replay.landed :])
         if found:
-            return Outcome(len(record.heads), jumps, refused, tuple(restarts), f"{where}: {found}")
+            wrong = f"{where}: {found}"
+            break
     return Outcome(
-        len(record.heads), jumps, refused, tuple(restarts), kept=len(entries), skipped=skipped
+        len(record.heads),
+        jumps,
+        refused,
+        tuple(restarts),
+        wrong,
+        kept=len(entries),
+        skipped=skipped,
+        promoted=promoted,
+        lacking=missing,
     )
 
 

@@ -292,6 +292,104 @@ def main():
         flor.log("n", [z, t, xs])
 main()
 """,
+    "generator adds up what the frame rebinds": """
+def sums():
+    s = 0
+    for v in L1:
+        s += v + n
+        yield s
+for z in sums():
+    n += 1
+    flor.log("n", [n, z])
+""",
+    "generator adds up what a function's frame rebinds": """
+def main():
+    n = 0
+    def sums():
+        s = 0
+        for v in L1:
+            s += v + n
+            yield s
+    g = sums()
+    for k in range(4):
+        n += 1
+        flor.log("n", [n, next(g)])
+main()
+""",
+    "generator in an inner loop adds up what the outer one rebinds": """
+def sums():
+    s = 0
+    for v in range(20):
+        s += v + n
+        yield s
+g = sums()
+for k in range(3):
+    n += 1
+    for j in range(3):
+        flor.log("n", [n, next(g)])
+""",
+    "generator of an inner loop's header adds up what the outer one changes": """
+xs = [1]
+def sums():
+    s = 0
+    for v in range(20):
+        s += v + xs[0]
+        yield s
+g = sums()
+for k in range(3):
+    xs[0] += 1
+    for j, z in zip(range(3), g):
+        n += z
+        flor.log("n", [n, z])
+""",
+    "pairwise and what it goes through, in one statement": """
+x = iter(range(50))
+y = itertools.pairwise(x)
+for k in range(5):
+    flor.log("n", [next(y), next(x) if k % 2 else 0])
+""",
+    "pairwise over what the body advances": """
+x = iter(range(50))
+for z in itertools.pairwise(x):
+    n += 1
+    if n % 2: next(x)
+    flor.log("n", [n, z])
+    if n > 6: break
+""",
+    "unnamed walk adds up what the frame rebinds": """
+class Adding(Walk):
+    def __next__(self):
+        self.at += 1 + n
+        return self.at
+for z in Adding(1):
+    n += z
+    flor.log("n", [n, z])
+    if z > 50: break
+""",
+    "zip of a walk that adds up what the frame rebinds": """
+class Adding(Walk):
+    def __next__(self):
+        self.at += 1 + n
+        return self.at
+m = zip(Adding(1), range(50))
+for k in range(5):
+    n += next(m)[0]
+    flor.log("n", n)
+""",
+    "accumulate adds up what the frame rebinds": """
+for z in itertools.accumulate(L1, lambda a, b: a + b + n):
+    n += 1
+    flor.log("n", [n, z])
+""",
+    "map of a partial has effects later": """
+import functools
+seen = []
+def f(kept, v): kept.append(v)
+m = zip(map(functools.partial(f, seen), L1))
+for k in range(5):
+    next(m)
+    flor.log("n", [k, seen])
+""",
     "chain grows": """
 xs = list(L1)
 for z in itertools.chain(xs, [10, 20]):
@@ -485,6 +583,90 @@ def main():
         n += z + 1
         flor.log("n", [n, z, xs, ys])
 main()
+""",
+    "walk by next, what it is": """
+w = Walk(1)
+for k in range(5):
+    n += next(w)
+    w.at += n % 2
+    flor.log("n", [n, w.at, isinstance(w, Walk)])
+""",
+    "walk by next adds up what the frame rebinds": """
+class Adding(Walk):
+    def __next__(self):
+        self.at += 1 + n
+        return self.at
+w = Adding(1)
+for k in range(5):
+    n += next(w)
+    flor.log("n", [n, w.at])
+""",
+    "walk by next and through zip": """
+w = Walk(1)
+m = zip(w, range(50))
+for k in range(4):
+    n += next(m)[0]
+    if k % 2: n += next(w)
+    flor.log("n", [n, w.at])
+""",
+    "prefetching class": """
+class Ahead:
+    def __init__(self, items):
+        self.it = iter(items)
+        self.next = next(self.it)
+    def __iter__(self): return self
+    def __next__(self):
+        out, self.next = self.next, next(self.it)
+        return out
+p = Ahead(L1)
+for k in range(5):
+    n += next(p)
+    flor.log("n", n)
+""",
+    "endless class": """
+class Endless:
+    def __init__(self, items):
+        self.items = items
+        self.it = iter(items)
+    def __iter__(self): return self
+    def __next__(self):
+        try:
+            return next(self.it)
+        except StopIteration:
+            self.it = iter(self.items)
+            return next(self.it)
+p = Endless(L1)
+for k in range(12):
+    n += next(p)
+    flor.log("n", n)
+""",
+    "map has effects later": """
+seen = []
+def f(v):
+    seen.append(v)
+    return v
+m = map(f, L1)
+for k in range(5):
+    if k != 2: n += next(m)
+    flor.log("n", [n, len(seen)])
+""",
+    "iter of a function has effects later": """
+def f():
+    global n
+    n += 2
+    return n
+m = iter(f, 99)
+for k in range(5):
+    flor.log("n", [next(m), n])
+""",
+    "goes through what a function gives": """
+seen = []
+def f():
+    seen.append(n)
+    return len(seen)
+for z in iter(f, 6):
+    n += z
+    flor.log("n", [n, seen])
 """,
     "gen shared": """
 g = gen(L1)

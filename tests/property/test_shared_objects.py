@@ -63,6 +63,53 @@ for k in range(9):
     a.append(k)
     flor.log("probe", [p.x, p.y, a is p.x])
 """,
+    "a bound method is taken in a loop before": """
+class Count:
+    def __init__(self, n): self.n = n
+    def up(self):
+        self.n += 1
+        return self.n
+held = {"a": Count(9), "b": Bag()}
+for k in range(4):
+    if k % 2:
+        up = held["a"].up
+for k in range(4):
+    held["a"].up()
+flor.log("end", up())
+""",
+    "a captured name that every iteration binds anew": """
+def main():
+    first = now = Bag()
+    k = 0
+    while True:
+        now = Bag()
+        now.held = {k: k}
+        flor.log("probe", k)
+        k += 1
+        if k > 8:
+            break
+    late = lambda: now.held
+    flor.log("end", first.held)
+main()
+""",
+    "a closure, or an object that holds it": """
+class Twice:
+    def __init__(self, inner): self.inner = inner
+    def __call__(self): return self.inner() * 2
+def counter():
+    n = 0
+    def up():
+        nonlocal n
+        n += 1
+        return n
+    return up
+a = [1]
+b = counter()
+a = b if len(a) > 1 else Twice(b)
+for k in range(8):
+    flor.log("probe", b())
+flor.log("end", a())
+""",
     "a buffer in memory": """
 import io
 log = io.StringIO()

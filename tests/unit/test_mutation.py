@@ -121,6 +121,12 @@ WAYS = {
         sorted([2.0, 1.0], key=xs.append)
         max([2.0, 1.0], key=lambda v: xs.append(v) or v)
         list(filter(xs.append, [1.0]))
+        sorted([2.0, 1.0], key=functools.partial(noted, xs))
+        list(map(functools.partial(noted, xs), [1.0]))
+        next(mapped)
+        next(called)
+        for v in iter(functools.partial(grow, xs), None): pass
+        Gone()
         next(filter(None, map(grow, [xs])), None)
         collections.deque(map(xs.append, [1.0]), maxlen=0)
         re.sub("a", lambda m: xs.append(1.0) or "", "a")
@@ -554,6 +560,20 @@ weak = weakref.ref(holder)
 
 def grow(v):
     v.append(1.0)
+
+
+def noted(v, w):
+    v.append(w)
+    return w
+
+
+mapped = map(lambda v: xs.append(v), range(99))
+called = iter(functools.partial(grow, xs), 1)
+
+
+class Gone:
+    def __del__(self):
+        xs.append(1.0)
 
 
 def grow_all(*vs):

@@ -212,6 +212,23 @@ def test_calls_that_nobody_takes_for_regions(tmp_path: Path, definitions: str, b
     assert plan_of(tmp_path, definitions, body).regions == ()
 
 
+def test_only_plain_arguments_let_the_frame_be_compared(tmp_path: Path) -> None:
+    """What arguments change (`__bool__` of an object) would be taken for the call's doing."""
+    text = """
+    class Odd:
+        n = 0
+        def __bool__(self):
+            self.n += 1
+            return True
+    odd = Odd()
+    def f(n):
+        print(n)
+    """
+    assert only(tmp_path, text, "f(epoch + 1)").plain
+    assert not only(tmp_path, text, "f(2 if odd else 3)").plain
+    assert not only(tmp_path, text, "f(len(state))").plain
+
+
 def test_a_callee_that_holds_a_training_loop(tmp_path: Path) -> None:
     text = (
         "def run():\n    print(1)\n    for _ in range(2):\n        optimizer.step(model(data[0][0])"

@@ -78,7 +78,7 @@ class IteratorProxy:
         proxy._factory, proxy._args, proxy._kwargs = factory, tuple(args), dict(kwargs)
         proxy._streams = generators_of([*proxy._args, *proxy._kwargs.values()])
         proxy._created, proxy._created_own, proxy.count = {}, [], 0
-        proxy.unrestorable, proxy._finished = "", True
+        proxy.unrestorable, proxy._finished, proxy._drew = "", True, True
         return proxy
 
     def _make(self) -> None:
@@ -92,7 +92,10 @@ class IteratorProxy:
         self.count = 0
         self.unrestorable = ""
         self._finished = False
+        mark = fingerprint()
         self._iterator = self._factory(*self._args, **self._kwargs)
+        own = [get_stream(stream) for stream in self._streams]
+        self._drew = mark != fingerprint() or own != self._created_own
 
     def or_plain(self) -> Any:
         """Itself, or what the factory made if that is no iterator after all."""
@@ -172,6 +175,7 @@ class IteratorProxy:
             "created_own": list(self._created_own),
             "own": [get_stream(stream) for stream in self._streams],
             "log": list(self._log),
+            "drew": self._drew or bool(self._log),
             "finished": self._finished,
             "unrestorable": self.unrestorable,
         }
@@ -205,9 +209,12 @@ class IteratorProxy:
             set_stream(stream, own)
 
     def _wind(self, state: dict[str, Any]) -> None:
+        # What has drawn nothing is the same whatever the streams were; to make it anew could give
+        # something else, where it reads what has changed since.
+        drew = self._drew or self._log or state.get("drew", True)
+        streams = self._created, self._created_own
         same = (
-            self._created == state["created"]
-            and self._created_own == state["created_own"]
+            (not drew or streams == (state["created"], state["created_own"]))
             and not self.unrestorable
             and not self._finished
             and self.count <= state["count"]
