@@ -12,6 +12,10 @@ from florc.propagate.similarity import Likeness, best_chain, dice, exact_runs
 from florc.propagate.source import Source, Statement, Unit, Version
 
 _SAME: dict[str, str] = {}
+WEAK = 0.8
+"""Below this, statements are alike, but an equal one elsewhere may be the better counterpart."""
+NEARBY = 12
+"""So many statements before and after a run that was found elsewhere are compared too."""
 MOVED = 0.75
 """How alike statements must be that are out of order."""
 
@@ -32,6 +36,15 @@ class Alignment:
         self.statements[new] = old
         self.sources[old] = new
         self.strength[new] = strength
+
+    def part(self, new: Statement, old: Statement) -> None:
+        """Undo what pairs either of two statements with others."""
+        was = self.statements.pop(new, None)
+        if was is not None:
+            self.sources.pop(was, None)
+        source = self.sources.pop(old, None)
+        if source is not None:
+            self.statements.pop(source, None)
 
 
 def align(new: Version, old: Version) -> Alignment:
@@ -93,7 +106,12 @@ def _units(new: Version, old: Version, found: Alignment) -> None:
     free = [u for u in old.units() if u not in taken and u.kind != "module"]
     for score, one, other in _ranked(left, free, _alike_units, 0.3):
         same = _last(one) == _last(other)
-        if (same or score >= 0.5) and one not in found.units and other not in taken:
+        nested = one.parent is not None and found.units.get(one.parent) is other.parent
+        if (
+            (same or score >= (0.4 if nested else 0.5))
+            and one not in found.units
+            and other not in taken
+        ):
             found.units[one] = other
             taken.add(other)
 
@@ -107,15 +125,32 @@ def _last(unit: Unit) -> str:
 
 
 def _alike_units(new: Unit, old: Unit) -> float:
+    """0 to 1; what they are called, what they take and what they do, as far as they do anything."""
     if new.kind != old.kind:
         return 0.0
-    same = _last(new) == _last(old)
-    mine, theirs = [s.key for s in new.plain], [s.key for s in old.plain]
-    alike = dice(mine, theirs) if mine and theirs else 0.0
-    if alike < 0.5 and mine and theirs:
-        words = [t for s in new.plain for t in s.tokens], [t for s in old.plain for t in s.tokens]
-        alike = max(alike, dice(*words) - 0.2)
-    return 0.3 + 0.7 * alike if same else alike
+    mine, theirs = _doing(new), _doing(old)
+    if mine and theirs:
+        alike = dice([s.key for s in mine], [s.key for s in theirs])
+        if alike < 0.5:
+            words = [t for s in mine for t in s.tokens], [t for s in theirs for t in s.tokens]
+            alike = max(alike, dice(*words) - 0.2)
+    else:
+        alike = 0.7 * dice(_signature(new), _signature(old)) if not mine and not theirs else 0.0
+    return 0.3 + 0.7 * alike if _last(new) == _last(old) else alike
+
+
+def _doing(unit: Unit) -> list[Statement]:
+    """Its statements but for `pass` and strings."""
+    return [
+        s for s in unit.plain
+        if not isinstance(s.node, ast.Pass)
+        and not (isinstance(s.node, ast.Expr) and isinstance(s.node.value, ast.Constant))
+    ]  # fmt: skip
+
+
+def _signature(unit: Unit) -> tuple[str, ...]:
+    statement = unit.source.of_node.get(unit.node)  # type: ignore[call-overload]
+    return statement.tokens if statement is not None else ()
 
 
 # -- statements of two units ----------------------------------------------------------------------
@@ -200,27 +235,42 @@ def _by_key(statements: Iterable[Statement]) -> dict[str, list[Statement]]:
 
 
 def _scattered(new: Version, old: Version, found: Alignment, like: Likeness) -> None:
-    """Pair what is left over by runs of equal statements, whichever units they are in."""
-    mine = [u for u in new.units() if any(s not in found.statements for s in u.plain)]
-    theirs = [u for u in old.units() if any(s not in found.sources for s in u.plain)]
-    for unit in mine:
-        left = [s for s in unit.plain if s not in found.statements and not s.is_definition]
+    """Pair what is left over by runs of equal statements, whichever units they are in.
+
+    Where one of the units has no counterpart, its code may have been extracted or inlined: then a
+    pair of statements that are only alike gives way to one of equal ones.
+    """
+    paired = set(found.units.values())
+    for unit in list(new.units()):
+        alone = unit not in found.units
         ranked = []
-        for number, other in enumerate(theirs):
+        others = list(old.units())
+        for number, other in enumerate(others):
             if found.units.get(unit) is other:
                 continue
-            free = [s for s in other.plain if s not in found.sources and not s.is_definition]
+            weakly = alone or other not in paired
+            left, free = _left(unit, found, weakly), _free(other, found, weakly)
             common = Counter(s.key for s in left) & Counter(s.key for s in free)
             weight = sum(n for key, n in common.items() if len(key) > 8)
-            if weight >= 2 or (weight and unit not in found.units):
-                ranked.append((-weight, number))
-        for _, number in sorted(ranked)[:4]:
-            free = [s for s in theirs[number].plain if s not in found.sources]
-            left = [s for s in left if s not in found.statements]
-            before = len(found.statements)
-            _runs(left, [s for s in free if not s.is_definition], found, like)
-            if len(found.statements) > before and unit not in found.units:
-                continue
+            if weight >= 2 or (weight and weakly):
+                ranked.append((-weight, number, weakly))
+        for _, number, weakly in sorted(ranked)[:4]:
+            left, free = _left(unit, found, weakly), _free(others[number], found, weakly)
+            _runs(left, free, found, like)
+
+
+def _left(unit: Unit, found: Alignment, weakly: bool) -> list[Statement]:
+    return [
+        s for s in unit.plain if not s.is_definition
+        and (s not in found.statements or (weakly and found.strength[s] < WEAK))
+    ]  # fmt: skip
+
+
+def _free(unit: Unit, found: Alignment, weakly: bool) -> list[Statement]:
+    return [
+        s for s in unit.plain if not s.is_definition
+        and (s not in found.sources or (weakly and found.strength[found.sources[s]] < WEAK))
+    ]  # fmt: skip
 
 
 def _runs(
@@ -230,10 +280,19 @@ def _runs(
     if not pairs:
         return
     for i, j in pairs:
-        found.pair(new[i], old[j], 0.9)
-    for (i, j), (k, m) in pairwise(pairs):
-        if k - i < 12 and m - j < 12:
-            _gap(new[i + 1 : k], old[j + 1 : m], found, like)
+        if len(new[i].key) > 8 or len(pairs) > 1:
+            found.part(new[i], old[j])
+            found.pair(new[i], old[j], 0.9)
+    first, last = pairs[0], pairs[-1]
+    edges = [
+        (max(-1, first[0] - NEARBY), max(-1, first[1] - NEARBY)), *pairs,
+        (min(len(new), last[0] + NEARBY), min(len(old), last[1] + NEARBY)),
+    ]  # fmt: skip
+    for (i, j), (k, m) in pairwise(edges):
+        if (k - i) * (m - j) < 1000:
+            mine = [s for s in new[i + 1 : k] if s not in found.statements]
+            theirs = [s for s in old[j + 1 : m] if s not in found.sources]
+            _gap(mine, theirs, found, like)
 
 
 # -- names ----------------------------------------------------------------------------------------

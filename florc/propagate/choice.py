@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from florc.propagate.slots import Fit, Fitting, Place, Read, Slot
-from florc.propagate.source import LOOPS, Block
+from florc.propagate.source import LOOPS, Block, Statement
 
 FULL = 3.4
 """The score of a slot between the very neighbours, with the very definitions."""
 LEAST = 0.3
 """Order and nearness together below which the context is taken to be gone."""
+WORST = 1.2
+"""The score below which no place is one."""
 CLOSE = 0.04
 """Scores that are no farther apart don't decide between two places."""
 BEHIND = 0.45
@@ -53,7 +56,7 @@ def choose(fitting: Fitting, place: Place, reads: Sequence[Read]) -> Choice:
     best = fits[0]
     fitting_here = max(fits, key=_place_score)
     possible = [f for f in fits if not f.missing and not f.foreign]
-    if not possible or _place_score(possible[0]) < _place_score(fitting_here) - BEHIND:
+    if not possible or max(map(_place_score, possible)) < _place_score(fitting_here) - BEHIND:
         blamed = fitting_here if fitting_here.missing or fitting_here.foreign else best
         gone = _gone(fitting, place, fitting_here)
         if gone and not blamed.missing:
@@ -97,7 +100,7 @@ def _gone(fitting: Fitting, place: Place, best: Fit) -> str:
         if loop is not None and (image is None or image not in around):
             return f"loop level absent: no counterpart of the loop in line {loop.node.lineno}"
         return "context deleted: no counterpart of the block that it is in"
-    if best.order + best.near < LEAST or best.near <= 0.05:
+    if best.order + best.near < LEAST or best.near <= 0.05 or best.score < WORST:
         if loop is not None and image is None:
             return f"loop level absent: no counterpart of the loop in line {loop.node.lineno}"
         return "context deleted: the statements around it have no counterpart"
@@ -111,12 +114,19 @@ def _same_place(one: Fit, other: Fit, reads: Sequence[Read]) -> bool:
         return False
     names = {new for new, _ in one.renames} | {read.name for read in reads}
     names |= {old for _, old in one.renames}
-    between = a.block.statements[a.position : b.position]
-    return all(not s.blocks and not names & set(_stored_words(s.key)) for s in between if not s.log)
+    return not any(
+        names & _touched(s) for s in a.block.statements[a.position : b.position] if not s.log
+    )
 
 
-def _stored_words(key: str) -> list[str]:
-    return key.split("=")[0].replace(",", " ").replace("(", " ").split() if "=" in key else []
+def _touched(statement: Statement) -> set[str]:
+    """Names that a statement assigns, and what is in a compound one at all."""
+    if statement.blocks:
+        return {n.id for n in ast.walk(statement.node) if isinstance(n, ast.Name)}
+    return {
+        n.id for n in ast.walk(statement.node)
+        if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)
+    }  # fmt: skip
 
 
 def _new_branch(fitting: Fitting, place: Place) -> Slot | None:

@@ -19,7 +19,7 @@ from florc.propagate.existing import Existing
 from florc.propagate.helpers import Helpers
 from florc.propagate.imports import Imports
 from florc.propagate.slices import Leaf, Marked, Piece, Slice, mark, selected
-from florc.propagate.slots import Fitting, Place, Slot
+from florc.propagate.slots import Fitting, Place, Slot, is_elif
 from florc.propagate.source import Statement, Unit, words
 from florc.propagate.splice import CannotSplice, Insertion, Lines, cut, insertion, spliced
 
@@ -106,6 +106,7 @@ class _Propagator:
     # -- one piece --------------------------------------------------------------------------------
 
     def _piece(self, piece: Piece, leaves: list[Leaf]) -> None:
+        self._take_guards(piece)
         source = piece.top.unit.source
         if self.existing.exactly(piece, leaves):
             for leaf in leaves:
@@ -138,6 +139,26 @@ class _Propagator:
         active = self._without_existing(active, fitting, choice)
         if active:
             self._place(piece, active, place, fitting, choice, extra)
+
+    def _take_guards(self, piece: Piece) -> None:
+        """A guard that holds log statements only goes along if the old version hasn't got it.
+
+        One whose test may have effects isn't a part of the slice by itself.
+        """
+        owner = piece.top.block.owner
+        while (
+            piece.made is None
+            and owner is not None
+            and isinstance(owner.node, ast.If)
+            and not owner.node.orelse
+            and owner not in self.alignment.statements
+            and not is_elif(owner.block)
+            and all(s is piece.top for s in owner.blocks[0].statements)
+        ):
+            owner.log = True
+            owner.unit.__dict__.pop("plain", None)
+            piece.top = owner
+            owner = owner.block.owner
 
     def _choose(
         self, place: Place, node: ast.stmt, path: str, active: list[Leaf]

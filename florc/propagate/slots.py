@@ -7,13 +7,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from florc.propagate.align import Alignment
-from florc.propagate.bound import Binding, Bindings
+from florc.propagate.bound import Binding, Bindings, Site
+from florc.propagate.calls import arguments, parameters
+from florc.propagate.similarity import dice
 from florc.propagate.source import LOOPS, Block, Source, Statement, Unit
 
 WINDOW = 8
 """Statements before and after the log statement that are looked at."""
 FADE = 0.7
 """What the next farther statement counts for."""
+LEAN = 0.12
+"""What a blank line on one side takes from that side's weight, and gives to the other's."""
 _JUMPS = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 
 
@@ -177,6 +181,15 @@ def is_elif(block: Block) -> bool:
     return inner.col_offset == outer.col_offset
 
 
+@dataclass(frozen=True)
+class _Side:
+    """One side of a place: the nearest counterpart, that of the block's edge, what it counts."""
+
+    image: tuple[Statement, float] | None
+    edge: tuple[Block | Unit, str, float]
+    weight: float
+
+
 class Fitting:
     """Scores the slots of an old file for a place of the new version."""
 
@@ -189,6 +202,7 @@ class Fitting:
         self.old = old
         self.new_bound = new_bound
         self.old_bound = old_bound
+        self._counterparts = set(alignment.units.values())
 
     # -- which slots ----------------------------------------------------------------------------
 
@@ -213,15 +227,16 @@ class Fitting:
     def fits(self, place: Place, reads: Sequence[Read], slots: Sequence[Slot]) -> list[Fit]:
         """The slots with their scores, the best first."""
         before, after = place.preceding(), place.following()
-        anchors = self._anchors(place)
-        around = [image for group in anchors for image, _ in group]
+        sides = self._sides(place)
+        around = [side.image[0] for side in sides if side.image is not None]
         found = []
         for slot in slots:
             order = self._order(slot, before, after)
-            near = self._near(slot, *anchors)
+            near = self._near(slot, *sides)
             context = self._context(place, slot, around)
             data, renames, missing, foreign = self._data(slot, reads)
             score = 1.2 * order + 0.8 * near + context + 1.5 * data
+            score += 0.2 * self._beside_guard(place, slot)
             found.append(
                 Fit(slot, score, order, near, context, data, renames, missing, foreign)
             )  # fmt: skip
@@ -249,52 +264,91 @@ class Fitting:
                 score += weight if ahead == (sign > 0) else -weight
         return score / total if total else 0.0
 
-    def _anchors(
-        self, place: Place
-    ) -> tuple[list[tuple[Statement, float]], list[tuple[Statement, float]]]:
-        """Counterparts of the nearest statements before and after, with their strengths."""
+    def _sides(self, place: Place) -> tuple[_Side, _Side]:
+        """What is nearest before and after a place, as the old version has it."""
+        before, after = place.siblings(before=True), place.siblings(before=False)
+        lean = self._lean(place, before, after)
         return (
-            self._images(place.siblings(before=True), deepest=True),
-            self._images(place.siblings(before=False), deepest=False),
+            _Side(self._image(before, deepest=True), self._edge(place, before), 0.5 + lean),
+            _Side(self._image(after, deepest=False), self._edge(place, after), 0.5 - lean),
         )
 
-    def _images(
+    def _lean(self, place: Place, before: list[Statement], after: list[Statement]) -> float:
+        """Blank lines tell whether it belongs to what is before (> 0) or after it (< 0)."""
+        if not before or not after or place.mode != "instead":
+            return 0.0
+        lines = self.new.lines
+        own = place.statement
+        above = range(before[0].last_line + 1, own.first_line)
+        below = range(own.last_line + 1, after[0].first_line)
+        gap_above = any(not lines[n - 1].strip() for n in above)
+        gap_below = any(not lines[n - 1].strip() for n in below)
+        return LEAN * (gap_below - gap_above)
+
+    def _image(
         self, statements: Sequence[Statement], *, deepest: bool
-    ) -> list[tuple[Statement, float]]:
-        found = []
+    ) -> tuple[Statement, float] | None:
+        """The counterpart of the nearest of some statements that has one, with its strength."""
         strength = 1.0
         for statement in statements[:WINDOW]:
             current: Statement | None = statement
             while current is not None:
                 image = self.alignment.statements.get(current)
                 if image is not None:
-                    found.append((image, strength * self.alignment.strength[current]))
-                    break
+                    return image, strength * self.alignment.strength[current]
                 inner = [b for b in current.blocks if b.unit is current.unit]
                 if not inner or current.is_definition:
                     break
                 block = inner[-1 if deepest else 0]
                 plain = [s for s in block.statements if not s.log]
                 current = plain[-1 if deepest else 0] if plain else None
-            if found:
-                break
             strength *= 0.8
-        return found
+        return None
 
-    def _near(
-        self, slot: Slot, before: list[tuple[Statement, float]],
-        after: list[tuple[Statement, float]],
-    ) -> float:  # fmt: skip
+    def _edge(self, place: Place, siblings: list[Statement]) -> tuple[Block | Unit, str, float]:
+        """The counterpart of the block itself, whose beginning or end is an anchor too."""
+        block = place.block
+        fade = 0.5 ** len(siblings)
+        owner = block.owner
+        if owner is None or owner.unit is not block.unit:
+            match = self.alignment.units.get(block.unit)
+            return (match or block.unit, "body", fade if match else 0.0)
+        image = self.alignment.statements.get(owner)
+        if image is None:
+            return (block, block.name, 0.0)
+        for inner in image.blocks:
+            if inner.name == block.name:
+                return (inner, block.name, fade * self.alignment.strength[owner])
+        return (block, block.name, 0.0)
+
+    def _near(self, slot: Slot, before: _Side, after: _Side) -> float:
         score = 0.0
-        for image, strength in before:
-            distance = _between(slot, image, behind=True)
-            if distance is not None:
-                score += 0.5 * strength * 0.75**distance
-        for image, strength in after:
-            distance = _between(slot, image, behind=False)
-            if distance is not None:
-                score += 0.5 * strength * 0.75**distance
+        for side, behind in ((before, True), (after, False)):
+            best = 0.0
+            if side.image is not None:
+                image, strength = side.image
+                distance = _between(slot, image, behind=behind)
+                if distance is not None:
+                    best = strength * 0.75**distance
+            edge, _, strength = side.edge
+            if strength and (edge is slot.block or (
+                isinstance(edge, Unit) and slot.block in edge.body
+            )):  # fmt: skip
+                statements = slot.block.statements
+                passed = statements[: slot.position] if behind else statements[slot.position :]
+                count = sum(not s.log and not is_docstring(s.node) for s in passed)
+                best = max(best, strength * 0.75**count)
+            score += side.weight * best
         return score
+
+    def _beside_guard(self, place: Place, slot: Slot) -> float:
+        """Whether the statement before a slot is a guard much like the slice's own."""
+        if not slot.position or not isinstance(place.statement.node, ast.If):
+            return 0.0
+        other = slot.block.statements[slot.position - 1]
+        if not isinstance(other.node, ast.If) or other in self.alignment.sources:
+            return 0.0
+        return float(dice(place.statement.tokens, other.tokens) >= 0.7)
 
     def _context(self, place: Place, slot: Slot, near: Sequence[Statement]) -> float:
         """Loops, guards and other blocks around the two, compared through the alignment.
@@ -341,7 +395,7 @@ class Fitting:
             images = set()
             known = 0
             renames: dict[str, None] = {}
-            for site in binding.sites:
+            for site in self._resolved(self.new_bound, binding.sites, name):
                 image = self._site_image(site, name)
                 if image is None:
                     continue
@@ -354,6 +408,18 @@ class Fitting:
                 renames.update((n, None) for n, _ in counts.most_common(2) if n != name)
             found.append(Read(name, binding, frozenset(images), known, tuple(renames)))
         return found
+
+    def _resolved(self, bound: Bindings, sites: frozenset[Site], name: str) -> frozenset[Site]:
+        """Definitions, with those that a caller gives for a parameter of a unit of one version."""
+        found = set(sites)
+        for path, index in sites:
+            unit = next((u for u in bound.source.units if u.path == path), None)
+            if index < 0 and unit is not None and not self._paired(unit):
+                found |= arguments(bound, unit, name)
+        return frozenset(found)
+
+    def _paired(self, unit: Unit) -> bool:
+        return unit in self.alignment.units or unit in self._counterparts
 
     def _site_image(self, site: tuple[str, int], name: str) -> tuple[tuple[str, int], str] | None:
         path, index = site
@@ -401,14 +467,18 @@ class Fitting:
         """The name to read at a slot, and how far its definitions are the same ones (0 to 1)."""
         here = self.old_bound.at(slot.block, slot.position, read.name)
         if here.bound:
-            return read.name, self._same(slot, read, here)
+            return read.name, self._same(slot, read, here, read.name)
         for name in read.renames:
             there = self.old_bound.at(slot.block, slot.position, name)
             if there.sites & read.images:
-                return name, self._same(slot, read, there)
+                return name, self._same(slot, read, there, name)
         return None, 0.0
 
-    def _same(self, slot: Slot, read: Read, here: Binding) -> float:
+    def _same(self, slot: Slot, read: Read, here: Binding, name: str) -> float:
+        if any(index < 0 for _, index in here.sites):
+            sites = self._resolved(self.old_bound, here.sites, name)
+            if sites & read.images:
+                here = Binding(here.kind, sites & read.images, here.definite)
         if here.kind == "builtin":
             return 0.0
         if here.kind == "star":
@@ -489,10 +559,10 @@ def _parameter(unit: Unit, match: Unit, name: str, alignment: Alignment) -> str 
     """What a parameter is called in the unit's counterpart."""
     if unit.kind != "function" or match.kind != "function":
         return None
-    theirs = _parameters(match.node)
+    theirs = parameters(match.node)
     if name in theirs:
         return name
-    mine = _parameters(unit.node)
+    mine = parameters(unit.node)
     votes = alignment.votes.get(unit, {}).get(name)
     if votes:
         best = votes.most_common(1)[0][0]
@@ -502,14 +572,6 @@ def _parameter(unit: Unit, match: Unit, name: str, alignment: Alignment) -> str 
         other = theirs[mine.index(name)]
         return other if other not in mine else None
     return None
-
-
-def _parameters(node: ast.AST) -> list[str]:
-    spec = getattr(node, "args", None)
-    if not isinstance(spec, ast.arguments):
-        return []
-    every = [*spec.posonlyargs, *spec.args, *spec.kwonlyargs]
-    return [a.arg for a in (*every, spec.vararg, spec.kwarg) if a is not None]
 
 
 def _bound_as(new: Statement, old: Statement, name: str) -> str:

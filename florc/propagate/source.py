@@ -14,13 +14,14 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from florc.emit.source_map import NEWLINE
 from florc.propagate.names import SCOPES, FlorNames, flor_names
 
 _TOKEN = re.compile(r"[A-Za-z_]\w*|\d[\w.]*|'[^']*'|\"[^\"]*\"|\S")
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Block:
     """A list of statements: `name` is "body", "orelse", "finalbody", "except E" or "case P"."""
 
@@ -38,7 +39,7 @@ class Block:
         return tuple(found)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Statement:
     """One statement.  `key` is its canonical text without its blocks."""
 
@@ -82,7 +83,7 @@ class Statement:
         return f"<{self.unit.source.path}:{self.node.lineno} {self.key[:40]}>"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Unit:
     """A module, class or function: its own statements, flat and in textual order."""
 
@@ -92,6 +93,9 @@ class Unit:
     parent: Unit | None
     statements: list[Statement] = field(default_factory=list)
     body: list[Block] = field(default_factory=list)  # one: its outermost block
+
+    def __repr__(self) -> str:
+        return f"<{self.source.path} {self.path or 'module'}>"
 
     @property
     def kind(self) -> str:
@@ -106,7 +110,7 @@ class Unit:
         return [s for s in self.statements if not s.log]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Source:
     """One file."""
 
@@ -117,6 +121,11 @@ class Source:
     units: list[Unit] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
     of_node: dict[ast.stmt, Statement] = field(default_factory=dict)
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """Its lines, as `ast` counts them."""
+        return NEWLINE.split(self.text)
 
     @property
     def module(self) -> Unit:

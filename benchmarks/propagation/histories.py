@@ -1,0 +1,185 @@
+"""Histories of public scripts: log statements left out of old versions, and propagated back."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import random
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from judge import LOGGING, Probe, guards_of, is_probe, logged, probes, unbound, verdict, without
+from lineage import folder_at, git, history, lineage, text_at
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+HERE = Path(__file__).resolve().parent
+NEWEST = 6
+"""At most so many versions of a script serve as the new one."""
+LOGS, OTHERS, STRANGERS = 8, 6, 4
+"""Probes of a pair: log statements, other calls, and statements that the old one has no place for."""
+
+Aligner = Callable[[Mapping[str, str], Mapping[str, str], str, int], "str | None"]
+"""(new texts, old texts, file, line of the probe) -> text of the old file with it, None: refused."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One probe of one pair of versions.
+
+    `kind`: "log" or "call" (the old version has it), "changed" (it has, but what the new one reads
+    isn't there: to be refused, or placed right), "stranger" (to be refused).
+    """
+
+    script: str
+    distance: int
+    kind: str
+    file: str
+    new: Mapping[str, str]
+    old: Mapping[str, str]
+    line: int  # in the new text
+    text: str
+    truth: str  # "" for a stranger
+    place: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What became of a case: the verdict, or "refused" with a reason."""
+
+    case: Case
+    verdict: str
+    seconds: float
+    unbound: tuple[str, ...] = ()
+    note: str = ""
+
+
+def cases(mirrors: Path, only: str = "", seed: int = 1) -> Iterator[Case]:
+    """Every case, in a fixed order."""
+    config = tomllib.loads((HERE / "histories.toml").read_text())
+    for entry in config["history"]:
+        script = f"{entry['repository']}/{entry['path']}"
+        if only not in script:
+            continue
+        repository = mirrors / entry["repository"].replace("/", "+") / "repo"
+        head = entry.get("head") or git(repository, "rev-parse", "HEAD").strip()
+        versions = history(repository, head, entry["path"])
+        for distance in config["distances"]:
+            starts = [i for i in range(len(versions)) if i + distance < len(versions)]
+            step = max(1, len(starts) // NEWEST)
+            for start in starts[::step][:NEWEST]:
+                chosen = random.Random(f"{seed} {script} {distance} {start}")
+                yield from _pair(
+                    repository, script, versions[start : start + distance + 1], distance,
+                    bool(entry.get("folder")), chosen,
+                )  # fmt: skip
+
+
+def _pair(
+    repository: Path, script: str, versions: list[tuple[str, str]], distance: int, folder: bool,
+    chosen: random.Random,
+) -> Iterator[Case]:  # fmt: skip
+    texts = [text_at(repository, *version) for version in versions]
+    texts = [text.replace("\r\n", "\n") for text in texts]
+    try:
+        mine, theirs = probes(texts[0]), probes(texts[-1])
+    except (SyntaxError, ValueError):
+        return
+    file = versions[0][1].rpartition("/")[2]
+    other = versions[-1][1].rpartition("/")[2]
+    new = folder_at(repository, *versions[0]) if folder else {}
+    old = folder_at(repository, *versions[-1]) if folder else {}
+    lines = lineage(texts)
+    by_line = {p.line: p for p in theirs}
+    groups: dict[str, list[tuple[Probe, Probe | None]]] = {"log": [], "call": [], "stranger": []}
+    for probe in mine:
+        counterpart = by_line.get(lines.get(probe.line, 0))
+        if counterpart is not None and _alike(probe, counterpart):
+            groups["log" if probe.logging else "call"].append((probe, counterpart))
+        elif counterpart is None and _stranger(texts[0], probe, lines):
+            groups["stranger"].append((probe, None))
+    for kind, most in (("log", LOGS), ("call", OTHERS), ("stranger", STRANGERS)):
+        group = groups[kind]
+        for probe, counterpart in chosen.sample(group, min(most, len(group))):
+            removed, truth = (texts[-1], "")
+            if counterpart is not None:
+                guards = guards_of(texts[0], probe)
+                removed, truth = without(texts[-1], counterpart, guards)
+            made = logged(texts[0], probe)
+            shown = (
+                "changed" if counterpart and _changed(probe, counterpart, removed, truth) else kind
+            )
+            yield Case(
+                script, distance, shown, other if not folder else file,
+                {**new, file: made}, {**old, other: removed}, probe.line + 1, probe.text, truth,
+                f"{versions[0][0][:8]}..{versions[-1][0][:8]} line {probe.line}",
+            )  # fmt: skip
+
+
+def _alike(new: Probe, old: Probe) -> bool:
+    if bool(LOGGING.match(new.text)) != bool(LOGGING.match(old.text)):
+        return False
+    return difflib.SequenceMatcher(None, new.text, old.text, autojunk=False).ratio() >= 0.6
+
+
+def _changed(new: Probe, old: Probe, removed: str, truth: str) -> bool:
+    """Whether the statement itself reads something now that the old version doesn't have."""
+    if _shape(new) == _shape(old):
+        return False  # the same but for names
+    words = {n.attr for n in ast.walk(ast.parse(removed)) if isinstance(n, ast.Attribute)}
+    words |= {n.attr for n in ast.walk(old.node) if isinstance(n, ast.Attribute)}
+    if {n.attr for n in ast.walk(new.node) if isinstance(n, ast.Attribute)} - words:
+        return True
+    tree = ast.parse(truth)
+    for node in ast.walk(tree):
+        if is_probe(node):
+            node.value.args[1] = new.node.value  # type: ignore[attr-defined]
+    return bool(unbound(ast.unparse(tree)))
+
+
+def _shape(probe: Probe) -> str:
+    return re.sub(r"Name\(id='\w+'", "Name(", ast.dump(probe.node))
+
+
+def _stranger(text: str, probe: Probe, lines: dict[int, int]) -> bool:
+    """Whether nothing of the block that holds a probe, nor its header, is in the old version."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(node, name, None)
+            if not isinstance(block, list) or isinstance(node, ast.Module):
+                continue
+            if any(isinstance(s, ast.Expr) and s.lineno == probe.line for s in block):
+                inside = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+                return len(block) > 1 and not any(line in lines for line in inside)
+    return False
+
+
+def judge(case: Case, aligner: Aligner) -> Found:
+    """Run one case."""
+    before = time.perf_counter()
+    try:
+        result = aligner(case.new, case.old, case.file, case.line)
+        note = ""
+    except Refused as refusal:
+        result, note = None, str(refusal)
+    seconds = time.perf_counter() - before
+    if result is None:
+        return Found(case, "refused", seconds, note=note)
+    if case.kind == "stranger":
+        found = "wrong"
+    else:
+        found = verdict(result, case.truth)
+    missing = () if found in ("broken", "absent") else tuple(sorted(unbound(result)))
+    return Found(case, found, seconds, missing, note)
+
+
+class Refused(Exception):
+    """An aligner's reason to place nothing."""
