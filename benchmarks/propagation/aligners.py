@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import signal
 from collections.abc import Mapping
-from pathlib import Path
 
 from histories import Refused
+from judge import NAME, is_probe
 
 TIME_LIMIT = 120
 
 
-def florc(new: Mapping[str, str], old: Mapping[str, str], file: str, line: int) -> str | None:
+def florc(new: Mapping[str, str], old: Mapping[str, str], file: str, line: int) -> dict[str, str]:
     """`florc propagate`, the library function."""
     from florc.propagate.propagation import propagate
 
@@ -20,20 +20,19 @@ def florc(new: Mapping[str, str], old: Mapping[str, str], file: str, line: int) 
     outcome = done.outcomes[0]
     if outcome.kind == "refused":
         raise Refused(outcome.reason)
-    return done.texts[outcome.file]
+    return dict(done.texts)
 
 
-def flordb(new: Mapping[str, str], old: Mapping[str, str], file: str, line: int) -> str | None:
+def flordb(new: Mapping[str, str], old: Mapping[str, str], file: str, line: int) -> dict[str, str]:
     """The aligner of flordb, as its `backprop` calls it, but for the files."""
-    from flordb.hlast.gtpropagate import find, replicate
+    from flordb.hlast.gtpropagate import replicate
 
-    name = next(path for path in new if "the_probe" in new[path])
+    name = next(path for path in new if NAME in new[path])
     tree, target = ast.parse(new[name]), ast.parse(old[file])
-    node = next(
-        n for n in ast.walk(tree) if isinstance(n, ast.Expr) and n.lineno == line
-        and "the_probe" in ast.unparse(n)
-    )  # fmt: skip
-    assert find is not None
+    node = next(n for n in ast.walk(tree) if is_probe(n))
+    guard = {c: p for p in ast.walk(tree) for c in ast.iter_child_nodes(p)}
+    while isinstance(guard[node], ast.If) and guard[node].body == [node]:
+        node = guard[node]  # its own is asked to take the guard along, as a user would
 
     def late(*_: object) -> None:
         raise TimeoutError
@@ -49,7 +48,7 @@ def flordb(new: Mapping[str, str], old: Mapping[str, str], file: str, line: int)
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-    return ast.unparse(target)
+    return {**old, file: ast.unparse(target)}
 
 
 def installed(name: str) -> bool:
@@ -57,6 +56,3 @@ def installed(name: str) -> bool:
     import importlib.util
 
     return name == "florc" or importlib.util.find_spec(name) is not None
-
-
-HERE = Path(__file__).resolve().parent

@@ -11,8 +11,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from judge import LOGGING, Probe, guards_of, is_probe, logged, probes, unbound, verdict, without
+from judge import (
+    LOGGING,
+    NAME,
+    Probe,
+    guards_of,
+    is_probe,
+    logged,
+    probe_text,
+    probes,
+    unbound,
+    verdict,
+    without,
+)  # fmt: skip
 from lineage import folder_at, git, history, lineage, text_at
 
 if sys.version_info >= (3, 11):
@@ -21,13 +34,13 @@ else:
     import tomli as tomllib
 
 HERE = Path(__file__).resolve().parent
-NEWEST = 6
+NEWEST = 4
 """At most so many versions of a script serve as the new one."""
-LOGS, OTHERS, STRANGERS = 8, 6, 4
-"""Probes of a pair: log statements, other calls, and statements that the old one has no place for."""
+LOGS, OTHERS, STRANGERS = 6, 4, 3
+"""Probes of a pair: log statements, other calls, statements that the old one has no place for."""
 
-Aligner = Callable[[Mapping[str, str], Mapping[str, str], str, int], "str | None"]
-"""(new texts, old texts, file, line of the probe) -> text of the old file with it, None: refused."""
+Aligner = Callable[[Mapping[str, str], Mapping[str, str], str, int], "dict[str, str] | None"]
+"""(new texts, old texts, file, line of the probe) -> the old texts with it.  May raise Refused."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +59,14 @@ class Case:
     old: Mapping[str, str]
     line: int  # in the new text
     text: str
-    truth: str  # "" for a stranger
+    truth: Mapping[str, str]  # empty: to be refused
     place: str
+    renamed: bool = False  # names of the true text must be got too
+
+    @property
+    def answerable(self) -> bool:
+        """Whether the old version has a place for it."""
+        return bool(self.truth) and self.kind != "changed"
 
 
 @dataclass(frozen=True)
@@ -61,9 +80,14 @@ class Found:
     note: str = ""
 
 
+def configured() -> dict[str, Any]:
+    """What histories.toml says."""
+    return tomllib.loads((HERE / "histories.toml").read_text(encoding="utf-8"))
+
+
 def cases(mirrors: Path, only: str = "", seed: int = 1) -> Iterator[Case]:
     """Every case, in a fixed order."""
-    config = tomllib.loads((HERE / "histories.toml").read_text())
+    config = configured()
     for entry in config["history"]:
         script = f"{entry['repository']}/{entry['path']}"
         if only not in script:
@@ -117,8 +141,9 @@ def _pair(
                 "changed" if counterpart and _changed(probe, counterpart, removed, truth) else kind
             )
             yield Case(
-                script, distance, shown, other if not folder else file,
-                {**new, file: made}, {**old, other: removed}, probe.line + 1, probe.text, truth,
+                script, distance, shown, other,
+                {**new, file: made}, {**old, other: removed}, probe.line + 1, probe.text,
+                {other: truth} if truth else {},
                 f"{versions[0][0][:8]}..{versions[-1][0][:8]} line {probe.line}",
             )  # fmt: skip
 
@@ -165,19 +190,27 @@ def _stranger(text: str, probe: Probe, lines: dict[int, int]) -> bool:
 def judge(case: Case, aligner: Aligner) -> Found:
     """Run one case."""
     before = time.perf_counter()
+    result: dict[str, str] | None = None
+    note = ""
     try:
         result = aligner(case.new, case.old, case.file, case.line)
-        note = ""
     except Refused as refusal:
-        result, note = None, str(refusal)
+        note = str(refusal)
     seconds = time.perf_counter() - before
     if result is None:
         return Found(case, "refused", seconds, note=note)
-    if case.kind == "stranger":
+    where = next((path for path, text in result.items() if NAME in text), "")
+    if not where:
+        return Found(case, "absent", seconds)
+    wanted = next((path for path, text in case.truth.items() if NAME in text), None)
+    if wanted is None or where != wanted:
         found = "wrong"
     else:
-        found = verdict(result, case.truth)
-    missing = () if found in ("broken", "absent") else tuple(sorted(unbound(result)))
+        found = verdict(result[where], case.truth[where])
+        if found in ("exact", "equivalent") and case.renamed:
+            if probe_text(result[where]) != probe_text(case.truth[where]):
+                found = "wrong"
+    missing = () if found == "broken" else tuple(sorted(unbound(result[where])))
     return Found(case, found, seconds, missing, note)
 
 

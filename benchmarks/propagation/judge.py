@@ -162,6 +162,11 @@ def is_probe(node: ast.AST) -> bool:
     )
 
 
+def probe_text(text: str) -> str:
+    """The probe's canonical text."""
+    return next(ast.unparse(n) for n in ast.walk(ast.parse(text)) if is_probe(n))
+
+
 def _only_probe(node: ast.stmt) -> bool:
     return any(map(is_probe, ast.walk(node))) and _hollow(node)
 

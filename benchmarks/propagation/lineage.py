@@ -6,6 +6,7 @@ import subprocess
 from collections import defaultdict
 from difflib import SequenceMatcher
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 
@@ -102,7 +103,7 @@ def _moved(mine: list[str], theirs: list[str], found: dict[int, int]) -> None:
 def lineage(texts: list[str]) -> dict[int, int]:
     """Line of the first text -> line of the last, through all versions between."""
     current = {n: n for n in range(1, len(texts[0].splitlines()) + 1)}
-    for new, old in zip(texts, texts[1:], strict=False):
+    for new, old in pairwise(texts):
         found = step(new, old)
         current = {line: found[at] for line, at in current.items() if at in found}
     return current

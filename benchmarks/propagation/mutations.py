@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from judge import LOOPS, NAME, SCOPES, is_probe
+from histories import Case
+from judge import LOOPS, NAME, SCOPES, is_probe, with_import
 
 BASES = Path(__file__).resolve().parent / "bases"
 ROUNDS = 4
@@ -394,6 +395,20 @@ def mutations(seed: int = 7, rounds: int = ROUNDS) -> Iterator[Mutation]:
                     made += 1
 
 
+def cases(seed: int = 7, rounds: int = ROUNDS) -> Iterator[Case]:
+    """The same as cases to be judged."""
+    for made in mutations(seed, rounds):
+        truth = {
+            path: with_import(text.replace("import flor\n", "", 1)) if NAME in text else text
+            for path, text in (made.truth or {}).items()
+        }
+        direction = ", backward" if made.backward else ""
+        yield Case(
+            f"mutation {made.base}", 1, made.edit + direction, "train.py", made.new, made.old, 0,
+            made.name, truth, made.name, renamed=True,
+        )  # fmt: skip
+
+
 def _case(
     base: str, text: str, edit: str, number: int, chosen: random.Random
 ) -> list[Mutation] | None:
@@ -438,7 +453,9 @@ def _with_probe(text: str, chosen: random.Random) -> Draft | None:
     names = sorted(_stored(statement)) or sorted(
         n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and n.id.islower()
     )
-    names = [n for n in names if n not in ("print", "torch", "nn", "os", "optim", "logger", "len", "_")]
+    names = [
+        n for n in names if n not in ("print", "torch", "nn", "os", "optim", "logger", "len", "_")
+    ]
     if not names:
         return None
     value = chosen.choice(("{}", "float({})", "str({})", "[{}]", "({}, 1)"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from florc.analysis.cfg import Node, case_of, control_flow_graph, handler_of
 from florc.analysis.occurrences import Occurrence, occurrences
@@ -66,6 +67,7 @@ class Bindings:
         self._mark(self._tree, source.module.body)
         self._scopes = build_scopes(self._tree, source.path)
         self._flows: dict[Unit, _Flow] = {}
+        self._outer: dict[tuple[Unit, str], Binding] = {}
 
     def _mark(self, node: ast.AST, blocks: list[Block]) -> None:
         lists = [body for _, body in named_blocks(node)]  # type: ignore[arg-type]
@@ -101,13 +103,19 @@ class Bindings:
             return self.at(block.owner.block, block.owner.position, name)
         scope = self._scope(block.unit)
         owner = scope.owner(name)
+        if owner is not None and owner is not scope:
+            known = (block.unit, name)
+            if known not in self._outer:
+                self._outer[known] = self._from_outside(owner, name)
+            return self._outer[known]
         if owner is None:
             if name in _ALWAYS:
                 return Binding("builtin")
             return Binding("star") if self._starred else _NONE
+        return self._local(self._flow(block.unit), block, position, name)
+
+    def _from_outside(self, owner: Scope, name: str) -> Binding:
         unit = self._unit(owner)
-        if owner is scope:
-            return self._local(self._flow(block.unit), block, position, name)
         sites = self._everywhere(unit, name)
         for other in self.source.units:  # functions that declare it global
             if name in self._scope(other).global_names:
@@ -145,7 +153,7 @@ class Bindings:
             scope = scope.parent
         return found
 
-    @property
+    @cached_property
     def _starred(self) -> bool:
         return any(
             isinstance(s.node, ast.ImportFrom) and any(a.name == "*" for a in s.node.names)
@@ -220,6 +228,14 @@ class Bindings:
         part: ast.AST | None = handler_of(node.statement) or case_of(node.statement)
         statement = self._originals.get(part or node.statement)  # type: ignore[arg-type]
         return unit.path, statement.index if statement is not None else -1
+
+
+def bindings_of(source: Source) -> Bindings:
+    """The bindings of a file, worked out once."""
+    if source.bindings is None:
+        source.bindings = Bindings(source)
+    assert isinstance(source.bindings, Bindings)
+    return source.bindings
 
 
 def free_names(node: ast.AST) -> list[str]:

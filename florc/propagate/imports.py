@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from florc.propagate.bound import Bindings, free_names
+from florc.propagate.names import bound_names
 from florc.propagate.slots import Place, Read, Slot, is_docstring
 from florc.propagate.source import Source, Statement, Unit, Version
 from florc.propagate.splice import Insertion, Lines, insertion
@@ -33,6 +34,7 @@ class Imports:
         self.new = new
         self.old = old
         self.bindings = bindings
+        self._bound: dict[str, frozenset[str]] = {}
         self._added: dict[str, dict[str, Slot]] = {}  # file -> text -> slot of what needs it
 
     # -- imports of others ------------------------------------------------------------------------
@@ -64,9 +66,9 @@ class Imports:
 
     def _mentions(self, source: Source, name: str) -> bool:
         """Whether the old file binds the name anywhere."""
-        from florc.propagate.names import bound_names
-
-        return name in bound_names(source.tree)
+        if source.path not in self._bound:
+            self._bound[source.path] = bound_names(source.tree)
+        return name in self._bound[source.path]
 
     def _available(self, node: ast.Import | ast.ImportFrom, alias: ast.alias, other: str) -> bool:
         """Whether the old project has the module, if it is one of the project's."""

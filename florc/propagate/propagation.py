@@ -13,12 +13,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from florc.propagate.align import Alignment, align
-from florc.propagate.bound import Bindings, free_names
+from florc.propagate.bound import Bindings, bindings_of, free_names
 from florc.propagate.choice import At, Choice, choose, forced
 from florc.propagate.existing import Existing
 from florc.propagate.helpers import Helpers
 from florc.propagate.imports import Imports
-from florc.propagate.slices import Leaf, Marked, Piece, Slice, mark, selected
+from florc.propagate.slices import Leaf, Marked, Piece, Slice, marked, selected
 from florc.propagate.slots import Fitting, Place, Slot, is_elif
 from florc.propagate.source import Statement, Unit, words
 from florc.propagate.splice import CannotSplice, Insertion, Lines, cut, insertion, spliced
@@ -65,7 +65,7 @@ def propagate(
     `names` restricts it to log statements of these names (and those whose name is no literal);
     `decisions` says by `Slice.id` where the user wants one.  Never raises for what the texts hold.
     """
-    return _Propagator(mark(new), mark(old), decisions or {}).run(names)
+    return _Propagator(marked(new), marked(old), decisions or {}).run(names)
 
 
 @dataclass(eq=False)
@@ -86,19 +86,24 @@ class _Propagator:
         self.alignment: Alignment = align(new.version, old.version)
         self.helpers = Helpers(new, self.alignment)
         self.existing = Existing(new, old, self.alignment)
-        self._bindings: dict[tuple[str, str], Bindings] = {}
         self._fittings: dict[tuple[str, str], Fitting] = {}
         self.imports = Imports(new.version, old.version, self.bindings)
         self.defined = _defined(new)
+        self._undo: list[tuple[Piece, Statement, Statement]] = []
         self.outcomes: list[tuple[tuple[str, int, int], Outcome]] = []
         self.placed: dict[str, list[_Placed]] = defaultdict(list)
         self.helping: dict[Statement, tuple[str, Slot] | str] = {}
 
     def run(self, names: Collection[str] | None) -> Propagation:
-        for piece in self.new.pieces:
-            leaves = selected(piece, names)
-            if leaves:
-                self._piece(piece, leaves)
+        try:
+            for piece in self.new.pieces:
+                leaves = selected(piece, names)
+                if leaves:
+                    self._piece(piece, leaves)
+        finally:
+            for piece, top, guard in reversed(self._undo):  # versions are kept for further calls
+                piece.top, guard.log = top, False
+                guard.unit.__dict__.pop("plain", None)
         self._unreadable()
         outcomes = [o for _, o in sorted(self.outcomes, key=lambda entry: entry[0])]
         return self._written(outcomes)
@@ -155,6 +160,7 @@ class _Propagator:
             and not is_elif(owner.block)
             and all(s is piece.top for s in owner.blocks[0].statements)
         ):
+            self._undo.append((piece, piece.top, owner))
             owner.log = True
             owner.unit.__dict__.pop("plain", None)
             piece.top = owner
@@ -428,10 +434,8 @@ class _Propagator:
 
     def bindings(self, which: str, path: str) -> Bindings:
         """Bindings of a file of the "new" or the "old" version."""
-        if (which, path) not in self._bindings:
-            version = self.new.version if which == "new" else self.old.version
-            self._bindings[which, path] = Bindings(version.sources[path])
-        return self._bindings[which, path]
+        version = self.new.version if which == "new" else self.old.version
+        return bindings_of(version.sources[path])
 
     def fitting(self, path: str, other: str) -> Fitting:
         """What scores slots of an old file for places of a new one."""

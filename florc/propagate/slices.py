@@ -7,6 +7,7 @@ import copy
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from florc.propagate.names import flor_names
 from florc.propagate.purity import looks_pure
@@ -67,6 +68,16 @@ class Marked:
     pieces: list[Piece]
     helpers: dict[str, set[Statement]]  # by file: statements that serve only log statements
     logs: dict[str, list[tuple[ast.Call, Statement]]]  # every log call, by file
+
+
+def marked(texts: Mapping[str, str]) -> Marked:
+    """`mark`, for versions that are looked at again and again."""
+    return _marked(tuple(sorted(texts.items())))
+
+
+@lru_cache(maxsize=8)
+def _marked(texts: tuple[tuple[str, str], ...]) -> Marked:
+    return mark(dict(texts))
 
 
 def mark(texts: Mapping[str, str]) -> Marked:

@@ -35,14 +35,16 @@ class Slot:
             return self.block.statements[self.position].index
         if self.block.statements:
             return self.block.statements[-1].last + 1
-        return 0
+        return self.block.owner.last + 1 if self.block.owner is not None else 0
 
     @property
     def line(self) -> int:
         """The line that it comes before."""
         if self.position < len(self.block.statements):
             return self.block.statements[self.position].first_line
-        return self.block.statements[-1].last_line + 1
+        if self.block.statements:
+            return self.block.statements[-1].last_line + 1
+        return self.block.owner.last_line + 1 if self.block.owner is not None else 1
 
     def neighbours(self) -> tuple[Statement | None, Statement | None]:
         """The nearest statements of the block before and after it that are no log statements."""

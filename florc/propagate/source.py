@@ -121,6 +121,7 @@ class Source:
     units: list[Unit] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
     of_node: dict[ast.stmt, Statement] = field(default_factory=dict)
+    bindings: object | None = None  # see bound.bindings_of
 
     @cached_property
     def lines(self) -> list[str]:
