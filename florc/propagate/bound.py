@@ -70,7 +70,7 @@ class Bindings:
         self._outer: dict[tuple[Unit, str], Binding] = {}
 
     def _mark(self, node: ast.AST, blocks: list[Block]) -> None:
-        lists = [body for _, body in named_blocks(node)]  # type: ignore[arg-type]
+        lists = [body for _, body in named_blocks(node)]
         for block, body in zip(blocks, lists):
             inner: list[ast.stmt] = []
             for statement, copied in zip(block.statements, list(body)):

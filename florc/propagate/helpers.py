@@ -62,26 +62,20 @@ class Helpers:
         if not helpers:
             return []
         found: dict[Statement, None] = {}
-        names = set(free_names(node))
-        while True:
-            more = [
-                h for h in helpers
-                if h not in found and self._names_of(h) & names and self._reaches(h, place)
-                and h is not place.statement
-            ]  # fmt: skip
-            if not more:
-                return sorted(found, key=lambda h: h.index)
-            for helper in more:
-                found[helper] = None
-                names |= set(free_names(helper.node))
-
-    def _reaches(self, helper: Statement, place: Place) -> bool:
-        unit = place.block.unit
-        while unit is not helper.unit:
-            if unit.parent is None:
-                return False
-            unit = unit.parent
-        return True
+        queue = [(place.block, place.position, node)]
+        while queue:
+            block, position, code = queue.pop()
+            for name in free_names(code):
+                sites = bindings.at(block, position, name).sites
+                for helper in helpers:
+                    if helper in found or helper is place.statement:
+                        continue
+                    if name in self._names_of(helper) and any(
+                        helper.index <= index <= helper.last for _, index in sites
+                    ):
+                        found[helper] = None
+                        queue.append((helper.block, helper.position, helper.node))
+        return sorted(found, key=lambda h: h.index)
 
     def together(self, helper: Statement, statement: Statement) -> bool:
         """Whether a helper stands before a statement with nothing but log code between."""

@@ -65,7 +65,8 @@ def propagate(
     `names` restricts it to log statements of these names (and those whose name is no literal);
     `decisions` says by `Slice.id` where the user wants one.  Never raises for what the texts hold.
     """
-    return _Propagator(marked(new), marked(old), decisions or {}).run(names)
+    there = marked(old)
+    return _Propagator(marked(new, there), there, decisions or {}).run(names)
 
 
 @dataclass(eq=False)
@@ -274,6 +275,8 @@ class _Propagator:
         for helper in extra:
             bound |= self.helpers.names(helper)
         fresh, clash = self.helpers.fresh(bound, slot, old, self.old, [piece.top, *extra])
+        outside = set(free_names(node)) - {n for h in extra for n in self.helpers.names(h)}
+        clash = clash or next((name for name in sorted(fresh) if name in outside), "")
         if clash:
             self._refuse(active, f"`{clash}` means something else here")
             return

@@ -11,7 +11,16 @@ from functools import lru_cache
 
 from florc.propagate.names import flor_names
 from florc.propagate.purity import looks_pure
-from florc.propagate.source import Source, Statement, Version, parse, read_source, words
+from florc.propagate.source import (
+    Source,
+    Statement,
+    Version,
+    named_blocks,
+    parse,
+    read_source,
+    walk,
+    words,
+)
 from florc.propagate.strip import strip
 
 
@@ -70,18 +79,49 @@ class Marked:
     logs: dict[str, list[tuple[ast.Call, Statement]]]  # every log call, by file
 
 
-def marked(texts: Mapping[str, str]) -> Marked:
-    """`mark`, for versions that are looked at again and again."""
-    return _marked(tuple(sorted(texts.items())))
+def marked(texts: Mapping[str, str], old: Marked | None = None) -> Marked:
+    """`mark`, for versions that are looked at again and again.
+
+    What `old` has isn't there for the sake of log statements: a guard that holds such statements
+    beside log statements is none.
+    """
+    key = tuple(sorted(texts.items()))
+    found = _marked(key, frozenset())
+    if old is None or not any(_mixed(piece) for piece in found.pieces):
+        return found
+    keys = {
+        s.key for source in old.version.sources.values() for s in source.statements
+        if not s.log and s not in old.helpers[source.path]
+    }  # fmt: skip
+    opened = frozenset(
+        (piece.top.unit.source.path, statement.index)
+        for piece in found.pieces for statement in _mixed(piece) if statement.key in keys
+    )  # fmt: skip
+    return _marked(key, opened) if opened else found
+
+
+def _mixed(piece: Piece) -> list[Statement]:
+    """The statements of a piece that are neither guards nor log statements."""
+    leaves = {leaf.statement for leaf in piece.leaves}
+    return [
+        s for s in walk(piece.top)
+        if piece.made is None and not s.blocks and s.node not in leaves
+        and not isinstance(s.node, ast.Pass)
+    ]  # fmt: skip
 
 
 @lru_cache(maxsize=8)
-def _marked(texts: tuple[tuple[str, str], ...]) -> Marked:
-    return mark(dict(texts))
+def _marked(texts: tuple[tuple[str, str], ...], opened: frozenset[tuple[str, int]]) -> Marked:
+    return mark(dict(texts), opened)
 
 
-def mark(texts: Mapping[str, str]) -> Marked:
-    """Parse a version and find its log slices.  Files that can't be parsed are left out."""
+def mark(
+    texts: Mapping[str, str], opened: frozenset[tuple[str, int]] = frozenset()
+) -> Marked:  # fmt: skip
+    """Parse a version and find its log slices.  Files that can't be parsed are left out.
+
+    `opened`: (file, index) of statements that aren't there for log statements only.
+    """
     trees = {path: parse(text) for path, text in texts.items()}
     parsed = {path: tree for path, tree in trees.items() if tree is not None}
     mentions = {path: frozenset(words(tree)) for path, tree in parsed.items()}
@@ -96,6 +136,7 @@ def mark(texts: Mapping[str, str]) -> Marked:
             removed = _removed(tree, foreign)
         else:
             removed = []
+        removed = _opened(removed, {index for file, index in opened if file == path}, tree)
         holding = [n for n in removed if any(flor.is_log(c) for c in ast.walk(n))]
         source = read_source(path, texts[path], tree, frozenset(holding))
         sources[path] = source
@@ -136,6 +177,32 @@ def _outermost(node: ast.AST, kept: set[int]) -> Iterator[ast.stmt]:
             yield child
         elif isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case)):
             yield from _outermost(child, kept)
+
+
+def _opened(removed: list[ast.stmt], kept: set[int], tree: ast.Module) -> list[ast.stmt]:
+    """Without the statements numbered `kept`, and without what is around these."""
+    if not kept:
+        return removed
+    numbers: dict[ast.stmt, int] = {}
+    _number(tree, numbers)
+    found: list[ast.stmt] = []
+    queue = list(removed)
+    while queue:
+        node = queue.pop(0)
+        inside = {numbers[n] for n in ast.walk(node) if isinstance(n, ast.stmt)}
+        if not inside & kept:
+            found.append(node)
+        else:
+            queue += [s for _, block in named_blocks(node) for s in block]
+    return sorted(found, key=lambda n: numbers[n])
+
+
+def _number(node: ast.AST, numbers: dict[ast.stmt, int]) -> None:
+    """The numbers that `read_source` gives to statements."""
+    for _, block in named_blocks(node):
+        for child in block:
+            numbers[child] = len(numbers)
+            _number(child, numbers)
 
 
 def _shallow_walk(node: ast.AST) -> Iterator[ast.AST]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from florc.propagate.align import Alignment
-from florc.propagate.bound import Binding, Bindings, Site
+from florc.propagate.bound import Binding, Bindings, Site, free_names
 from florc.propagate.calls import arguments, parameters
 from florc.propagate.similarity import dice
 from florc.propagate.source import LOOPS, Block, Source, Statement, Unit
@@ -62,6 +62,7 @@ class Read:
     images: frozenset[tuple[str, int]]  # sites of the old version, as the alignment has them
     known: int  # how many of the definitions have a counterpart
     renames: tuple[str, ...]  # other names that the mapped definitions bind, likeliest first
+    onward: frozenset[tuple[str, int]] = frozenset()  # what refines the value before it is used
 
 
 @dataclass(frozen=True)
@@ -285,7 +286,15 @@ class Fitting:
         below = range(own.last_line + 1, after[0].first_line)
         gap_above = any(not lines[n - 1].strip() for n in above)
         gap_below = any(not lines[n - 1].strip() for n in below)
-        return LEAN * (gap_below - gap_above)
+        return LEAN * (gap_below - gap_above) + LEAN * self._affinity(place, before[0], after[0])
+
+    def _affinity(self, place: Place, before: Statement, after: Statement) -> float:
+        """Whether its variables are those of what is before (1), after it (-1), or both (0)."""
+        names = {
+            name for name in free_names(place.statement.node)
+            if self.new_bound.at(place.block, place.position, name).kind == "local"
+        }  # fmt: skip
+        return float(bool(names & set(before.tokens)) - bool(names & set(after.tokens)))
 
     def _image(
         self, statements: Sequence[Statement], *, deepest: bool
@@ -408,8 +417,41 @@ class Fitting:
             counts = self.alignment.votes.get(place.block.unit, {}).get(name)
             if counts:
                 renames.update((n, None) for n, _ in counts.most_common(2) if n != name)
-            found.append(Read(name, binding, frozenset(images), known, tuple(renames)))
+            read = Read(name, binding, frozenset(images), known, tuple(renames))
+            found.append(replace(read, onward=self._onward(place, read)))
         return found
+
+    def _onward(self, place: Place, read: Read) -> frozenset[Site]:
+        """Old definitions at the next statement, if the old version refines a value before that.
+
+        In `loss = f(x); loss += penalty; loss.backward()` the log statement of a new version
+        without the second statement means the loss that is used.
+        """
+        if read.binding.kind != "local" or len(read.images) != 1:
+            return frozenset()
+        for statement in place.siblings(before=False)[:1]:
+            image = self.alignment.statements.get(statement)
+            if image is None or image.unit.source is not self.old:
+                return frozenset()
+            here = self.new_bound.at(statement.block, statement.position, read.name)
+            if here.sites != read.binding.sites:
+                return frozenset()
+            sites = self.old_bound.at(image.block, image.position, read.name).sites
+            more = sites - read.images
+            if not more or any(self._source_of(site) is not None for site in more):
+                return frozenset()
+            if sites & read.images or all(self._refines(site, read.name) for site in more):
+                return sites
+        return frozenset()
+
+    def _refines(self, site: Site, name: str) -> bool:
+        if site[1] < 0:
+            return False
+        node = self.old.statements[site[1]].node
+        if isinstance(node, ast.AugAssign):
+            return True
+        value = getattr(node, "value", None)
+        return value is not None and name in free_names(value)
 
     def _resolved(self, bound: Bindings, sites: frozenset[Site], name: str) -> frozenset[Site]:
         """Definitions, with those that a caller gives for a parameter of a unit of one version."""
@@ -486,6 +528,10 @@ class Fitting:
         if here.kind == "star":
             return 0.5 if read.binding.kind == "star" else -1.0
         scale = 0.5 if read.binding.definite and not here.definite else 1.0
+        if read.onward and here.sites == read.onward:
+            return scale
+        if here.sites & read.images and read.onward:
+            return scale * 0.7
         if here.sites & read.images:
             union = here.sites | read.images
             lost = len(read.binding.sites) - read.known

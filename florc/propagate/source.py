@@ -206,7 +206,7 @@ class _Reader:
         statement.last = len(source.statements) - 1
 
 
-def named_blocks(node: ast.stmt) -> Iterator[tuple[str, list[ast.stmt]]]:
+def named_blocks(node: ast.AST) -> Iterator[tuple[str, list[ast.stmt]]]:
     """The blocks of a compound statement, in textual order, with their names."""
     if body := getattr(node, "body", None):
         yield "body", body
