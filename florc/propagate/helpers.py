@@ -12,6 +12,9 @@ from florc.propagate.slices import Marked
 from florc.propagate.slots import Place, Slot
 from florc.propagate.source import Source, Statement, walk
 
+EDITED = 0.75
+"""How alike a helper and its counterpart must be to give the same value, or nearly so."""
+
 
 class Helpers:
     """The new version's helpers that the old version lacks."""
@@ -45,6 +48,8 @@ class Helpers:
             return False
         if helper.key == image.key:
             return True
+        if self.alignment.strength[helper] < EDITED:
+            return False
         votes = self.alignment.votes.get(helper.unit, {})
         names = {n: votes[n].most_common(1)[0][0] if n in votes else n for n in binds(helper.node)}
         return set(names.values()) == binds(image.node) and bool(names)

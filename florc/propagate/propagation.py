@@ -21,7 +21,15 @@ from florc.propagate.imports import Imports
 from florc.propagate.slices import Leaf, Marked, Piece, Slice, marked, selected
 from florc.propagate.slots import Fitting, Place, Slot, is_elif
 from florc.propagate.source import Statement, Unit, words
-from florc.propagate.splice import CannotSplice, Insertion, Lines, cut, insertion, spliced
+from florc.propagate.splice import (
+    CannotSplice,
+    Insertion,
+    Lines,
+    cut,
+    insertion,
+    reindented,
+    spliced,
+)
 
 __all__ = ["At", "Outcome", "Propagation", "Slice", "propagate"]
 
@@ -183,14 +191,15 @@ class _Propagator:
             (self.decisions[leaf.slice.id] for leaf in active if leaf.slice.id in self.decisions),
             None,
         )
-        for other in self._files(place):
+        files = self._files(place)
+        if decided is not None:
+            files = [decided.file] if decided.file in self.old.version.sources else []
+        for other in files:
             fitting = self.fitting(path, other)
             reads = fitting.reads(place, wanted)
             addable = {r.name for r in reads if self.imports.can_add(r, path, other)}
             reads = [r for r in reads if r.name not in addable]
             if decided is not None:
-                if decided.file != other:
-                    continue
                 return forced(fitting, place, reads, decided), fitting, extra
             choice = choose(fitting, place, reads)
             if choice.weight > best[0].weight:
@@ -322,7 +331,9 @@ class _Propagator:
             self.helping[statement] = "placed"
         self.imports.add(place, node, extra, source, old, slot)
         self.placed[old.path] += done
-        shown = done[-1].made if isinstance(done[-1].made, str) else ast.unparse(done[-1].made)
+        last = done[-1]
+        shown = ast.unparse(last.made) if not isinstance(last.made, str) else last.made
+        shown = reindented(shown, last.base, "", "    ", "\n")
         for leaf in active:
             made_slice = replace(
                 leaf.slice, helpers=tuple(ast.unparse(helper.node) for helper in extra)

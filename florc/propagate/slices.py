@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import hashlib
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -98,6 +99,12 @@ def marked(texts: Mapping[str, str], old: Marked | None = None) -> Marked:
         for piece in found.pieces for statement in _mixed(piece) if statement.key in keys
     )  # fmt: skip
     return _marked(key, opened) if opened else found
+
+
+def slices(texts: Mapping[str, str], names: Collection[str] | None = None) -> list[Slice]:
+    """The log slices of a version, in order; those of these names only."""
+    found = [leaf.slice for piece in marked(texts).pieces for leaf in selected(piece, names)]
+    return sorted(found, key=lambda s: (s.file, s.line, s.key or ""))
 
 
 def _mixed(piece: Piece) -> list[Statement]:
@@ -257,7 +264,7 @@ def _slice(
 
 
 def _scope(statement: Statement) -> str:
-    return statement.unit.path
+    return re.sub(r"#\d+", "", statement.unit.path)
 
 
 def name_of(call: ast.Call) -> tuple[str, ...]:

@@ -189,7 +189,7 @@ class _Side:
     """One side of a place: the nearest counterpart, that of the block's edge, what it counts."""
 
     image: tuple[Statement, float] | None
-    edge: tuple[Block | Unit, str, float]
+    edge: tuple[Block | Unit | Statement, str, float]
     weight: float
 
 
@@ -316,7 +316,9 @@ class Fitting:
             strength *= 0.8
         return None
 
-    def _edge(self, place: Place, siblings: list[Statement]) -> tuple[Block | Unit, str, float]:
+    def _edge(
+        self, place: Place, siblings: list[Statement]
+    ) -> tuple[Block | Unit | Statement, str, float]:
         """The counterpart of the block itself, whose beginning or end is an anchor too."""
         block = place.block
         fade = 0.5 ** len(siblings)
@@ -330,7 +332,7 @@ class Fitting:
         for inner in image.blocks:
             if inner.name == block.name:
                 return (inner, block.name, fade * self.alignment.strength[owner])
-        return (block, block.name, 0.0)
+        return (image, block.name, fade * self.alignment.strength[owner])
 
     def _near(self, slot: Slot, before: _Side, after: _Side) -> float:
         score = 0.0
@@ -341,10 +343,8 @@ class Fitting:
                 distance = _between(slot, image, behind=behind)
                 if distance is not None:
                     best = strength * 0.75**distance
-            edge, _, strength = side.edge
-            if strength and (edge is slot.block or (
-                isinstance(edge, Unit) and slot.block in edge.body
-            )):  # fmt: skip
+            edge, name, strength = side.edge
+            if strength and _is_edge(slot.block, edge, name):
                 statements = slot.block.statements
                 passed = statements[: slot.position] if behind else statements[slot.position :]
                 count = sum(not s.log and not is_docstring(s.node) for s in passed)
@@ -563,6 +563,15 @@ class Fitting:
             i >= 0 and isinstance(self.new.statements[i].node, (ast.Import, ast.ImportFrom))
             for _, i in read.binding.sites
         )
+
+
+def _is_edge(block: Block, edge: Block | Unit | Statement, name: str) -> bool:
+    """Whether a block is the counterpart: itself, a unit's, or a branch that isn't there yet."""
+    if isinstance(edge, Unit):
+        return block in edge.body
+    if isinstance(edge, Statement):
+        return not block.statements and block.owner is edge and block.name == name
+    return block is edge
 
 
 def _between(slot: Slot, image: Statement, *, behind: bool) -> float | None:

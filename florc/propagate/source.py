@@ -89,7 +89,7 @@ class Unit:
 
     source: Source
     node: ast.AST
-    path: str  # qualified name, "" for a module
+    path: str  # qualified name, "" for a module; "f#2" for a second one of the name
     parent: Unit | None
     statements: list[Statement] = field(default_factory=list)
     body: list[Block] = field(default_factory=list)  # one: its outermost block
@@ -167,6 +167,7 @@ class _Reader:
     def __init__(self, source: Source, logs: Collection[ast.stmt]) -> None:
         self.source = source
         self.logs = logs
+        self.paths: dict[str, int] = {}  # how often each has been met
 
     def read(self) -> Source:
         unit = Unit(self.source, self.source.tree, "", None)
@@ -199,7 +200,8 @@ class _Reader:
         inside = unit
         if isinstance(node, SCOPES):
             path = f"{unit.path}.{node.name}" if unit.path else node.name
-            inside = Unit(source, node, path, unit)
+            number = self.paths[path] = self.paths.get(path, 0) + 1
+            inside = Unit(source, node, path if number == 1 else f"{path}#{number}", unit)
             source.units.append(inside)
         for name, body in named_blocks(node):
             self.block(statement, name, body, inside, log)
