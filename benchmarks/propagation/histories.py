@@ -34,9 +34,9 @@ else:
     import tomli as tomllib
 
 HERE = Path(__file__).resolve().parent
-NEWEST = 4
+NEWEST = 3
 """At most so many versions of a script serve as the new one."""
-LOGS, OTHERS, STRANGERS = 6, 4, 3
+LOGS, OTHERS, STRANGERS = 4, 3, 2
 """Probes of a pair: log statements, other calls, statements that the old one has no place for."""
 
 Aligner = Callable[[Mapping[str, str], Mapping[str, str], str, int], "dict[str, str] | None"]

@@ -69,14 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     rival: dict[str, list[Found]] = {}
     for name in sets:
         cases = list(cases_of(name, arguments.mirrors, arguments.only))
-        found[name] = judged(cases, "florc", arguments.processes)
+        found[name] = judged(cases, "florc", arguments.processes, arguments.bad)
         print(*rows(name, found[name], "florc"), sep="\n", flush=True)
         if arguments.flordb and aligners.installed("flordb"):
             few = cases[:: arguments.every if name == "histories" else max(1, arguments.every // 3)]
             rival[name] = judged(few, "flordb", arguments.processes)
             print(*rows(name, rival[name], "flordb"), sep="\n", flush=True)
-        if arguments.bad:
-            report(found[name])
     if arguments.save:
         arguments.save.write_bytes(pickle.dumps((found, rival)))
     if arguments.write:
@@ -92,14 +90,35 @@ def cases_of(name: str, mirrors: Path | None, only: str) -> Iterable[Case]:
     return hlast.cases(mirrors) if name == "hlast" else histories.cases(mirrors, only)
 
 
-def judged(cases: Sequence[Case], aligner: str, processes: int) -> list[Found]:
+def judged(cases: Sequence[Case], aligner: str, processes: int, bad: bool = False) -> list[Found]:
     """Every case, in worker processes."""
+    found = []
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        return pool.starmap(_judge, [(case, aligner) for case in cases], chunksize=4)
+        for one in pool.imap(_judge, [(case, aligner) for case in cases], chunksize=4):
+            found.append(one)
+            if bad and not is_right(one):
+                print(shown(one), flush=True)
+    return found
 
 
-def _judge(case: Case, aligner: str) -> Found:
-    return judge(case, getattr(aligners, aligner))
+def _judge(pair: tuple[Case, str]) -> Found:
+    return judge(pair[0], getattr(aligners, pair[1]))
+
+
+def is_right(found: Found) -> bool:
+    """Whether it was placed rightly, or refused where that is right."""
+    if found.unbound:
+        return False
+    if found.case.answerable:
+        return found.verdict in RIGHT
+    return found.verdict == "refused" or (found.case.kind == "changed" and found.verdict in RIGHT)
+
+
+def shown(found: Found) -> str:
+    """A case on one line."""
+    case = found.case
+    what = (found.verdict, case.script, str(case.distance), case.kind, case.place, "|")
+    return " ".join((*what, case.text[:60], "|", found.note, *found.unbound))
 
 
 # -- figures --------------------------------------------------------------------------------------
@@ -193,17 +212,6 @@ def write(text: str) -> None:
     if len(parts) != 3:
         raise SystemExit(f"{RESULTS} lacks the marks {MARK.strip()}")
     RESULTS.write_text(MARK.join([parts[0], text, parts[2]]), encoding="utf-8")
-
-
-def report(found: Sequence[Found]) -> None:
-    """The cases that weren't right, one a line."""
-    for f in found:
-        right = f.verdict in RIGHT if f.case.answerable else (
-            f.verdict == "refused" or (f.case.kind == "changed" and f.verdict in RIGHT)
-        )  # fmt: skip
-        if not right or f.unbound:
-            print(f.verdict, f.case.script, f.case.distance, f.case.kind, f.case.place, "|",
-                  f.case.text[:60], "|", f.note, *f.unbound)  # fmt: skip
 
 
 def fetch(mirrors: Path) -> None:

@@ -175,7 +175,9 @@ def undone(done: Propagation, old: str) -> None:
     inserted = "".join(made.text for made in done.added.get("p.py", ()))
     for row in inserted.splitlines():
         bare = row.strip().rstrip(";").strip()
-        assert not bare or re.match(r"(import flor|if v1|if w|flor\.log|; flor|if v|else:)", bare), row
+        assert not bare or re.match(
+            r"(import flor|if v1|if w|flor\.log|; flor|if v|else:)", bare
+        ), row
 
 
 @settings(max_examples=60, deadline=None)
