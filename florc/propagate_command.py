@@ -30,8 +30,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; the exit code.  Raises cli.Quit."""
     new, old = Path(arguments.source), Path(arguments.target)
     texts, there = _texts(new), _texts(old)
-    if new.is_file() and old.is_file():  # one file each: whatever they are called
-        texts = {next(iter(there)): next(iter(texts.values()))}
     for path, text in texts.items():
         _check(path, text)
     names = _names(arguments.names)

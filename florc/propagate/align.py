@@ -12,8 +12,6 @@ from florc.propagate.similarity import Likeness, best_chain, dice, exact_runs
 from florc.propagate.source import Source, Statement, Unit, Version
 
 _SAME: dict[str, str] = {}
-WEAK = 0.8
-"""Below this, statements are alike, but an equal one elsewhere may be the better counterpart."""
 NEARBY = 12
 """So many statements before and after a run that was found elsewhere are compared too."""
 MOVED = 0.75
@@ -262,14 +260,14 @@ def _scattered(new: Version, old: Version, found: Alignment, like: Likeness) -> 
 def _left(unit: Unit, found: Alignment, weakly: bool) -> list[Statement]:
     return [
         s for s in unit.plain if not s.is_definition
-        and (s not in found.statements or (weakly and found.strength[s] < WEAK))
+        and (s not in found.statements or (weakly and found.strength[s] < 0.9))
     ]  # fmt: skip
 
 
 def _free(unit: Unit, found: Alignment, weakly: bool) -> list[Statement]:
     return [
         s for s in unit.plain if not s.is_definition
-        and (s not in found.sources or (weakly and found.strength[found.sources[s]] < WEAK))
+        and (s not in found.sources or (weakly and found.strength[found.sources[s]] < 0.9))
     ]  # fmt: skip
 
 
@@ -279,8 +277,12 @@ def _runs(
     pairs = exact_runs([s.key for s in new], [s.key for s in old])
     if not pairs:
         return
+    both = set(pairs)
+    free = {(i, j) for i, j in pairs if new[i] not in found.statements and
+            old[j] not in found.sources}  # fmt: skip
     for i, j in pairs:
-        if len(new[i].key) > 8 or len(pairs) > 1:
+        near = {(i - 1, j - 1), (i + 1, j + 1)} & (both if (i, j) in free else free)
+        if near or ((i, j) in free and (len(new[i].key) > 8 or len(pairs) > 1)):
             found.part(new[i], old[j])
             found.pair(new[i], old[j], 0.9)
     first, last = pairs[0], pairs[-1]

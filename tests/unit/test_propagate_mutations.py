@@ -17,14 +17,15 @@ try:
 finally:
     sys.path.remove(str(BENCHMARK))
 
-CASES = {case.place: case for case in mutations.cases(seed=11, rounds=1)}
+BASES = ("mutation flat", "mutation functions", "mutation trainer")
+CASES = {case.place: case for case in mutations.cases(seed=11, rounds=1) if case.script in BASES}
 
 
 def test_every_kind_of_edit_is_there() -> None:
     kinds = {case.kind for case in CASES.values()}
-    assert kinds >= {*mutations.EDITS} and len(CASES) > 100
-    again = [case.place for case in mutations.cases(seed=11, rounds=1)]
-    assert again == list(CASES)  # the seed decides
+    assert kinds >= {*mutations.EDITS} and len(CASES) > 60
+    again = [case for case in mutations.cases(seed=11, rounds=1) if case.script in BASES]
+    assert again == list(CASES.values())  # the seed decides
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -53,6 +54,9 @@ def test_the_judge(result: str, wanted: str) -> None:
 
 
 def test_the_judge_sees_unbound_names() -> None:
-    assert judge.unbound("flor.log('the_probe', a)\na = f()\n") == {"a"}
-    assert judge.unbound("a = f()\nflor.log('the_probe', a)\n") == set()
-    assert judge.unbound("for i in x:\n    flor.log('the_probe', a)\n    a = i\n") == set()
+    assert judge.unbound("import flor\nflor.log('the_probe', a)\na = f()\n") == {"a"}
+    assert judge.unbound("import flor\na = f()\nflor.log('the_probe', a)\n") == set()
+    assert (
+        judge.unbound("import flor\nfor i in x:\n    flor.log('the_probe', a)\n    a = i\n")
+        == set()
+    )
