@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import signal
-from collections.abc import Mapping
+import sys
+import types
+from collections.abc import Callable, Mapping
+from functools import cache
 
 from histories import Refused
 from judge import NAME, is_probe
@@ -25,7 +29,7 @@ def florc(new: Mapping[str, str], old: Mapping[str, str], file: str, line: int) 
 
 def flordb(new: Mapping[str, str], old: Mapping[str, str], file: str, line: int) -> dict[str, str]:
     """The aligner of flordb, as its `backprop` calls it, but for the files."""
-    from flordb.hlast.gtpropagate import replicate
+    replicate = _replicate()
 
     name = next(path for path in new if NAME in new[path])
     tree, target = ast.parse(new[name]), ast.parse(old[file])
@@ -51,8 +55,18 @@ def flordb(new: Mapping[str, str], old: Mapping[str, str], file: str, line: int)
     return {**old, file: ast.unparse(target)}
 
 
+@cache
+def _replicate() -> Callable[..., None]:
+    """flordb's aligner; the package itself, which reads the command line, isn't imported."""
+    spec = importlib.util.find_spec("flordb")
+    assert spec is not None
+    package = types.ModuleType("flordb")
+    package.__path__ = list(spec.submodule_search_locations or ())
+    sys.modules["flordb"] = package
+    found: Callable[..., None] = importlib.import_module("flordb.hlast.gtpropagate").replicate
+    return found
+
+
 def installed(name: str) -> bool:
     """Whether the program is there."""
-    import importlib.util
-
     return name == "florc" or importlib.util.find_spec(name) is not None

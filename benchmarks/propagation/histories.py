@@ -17,6 +17,7 @@ from judge import (
     LOGGING,
     NAME,
     Probe,
+    guard_tests,
     guards_of,
     is_probe,
     logged,
@@ -133,12 +134,15 @@ def _pair(
         group = groups[kind]
         for probe, counterpart in chosen.sample(group, min(most, len(group))):
             removed, truth = (texts[-1], "")
+            tests: list[ast.expr] = []
             if counterpart is not None:
-                guards = guards_of(texts[0], probe)
+                guards, tests = guards_of(texts[0], probe), guard_tests(texts[0], probe)
                 removed, truth = without(texts[-1], counterpart, guards)
             made = logged(texts[0], probe)
             shown = (
-                "changed" if counterpart and _changed(probe, counterpart, removed, truth) else kind
+                "changed"
+                if counterpart and _changed(probe, counterpart, removed, truth, tests)
+                else kind
             )
             yield Case(
                 script, distance, shown, other,
@@ -154,18 +158,21 @@ def _alike(new: Probe, old: Probe) -> bool:
     return difflib.SequenceMatcher(None, new.text, old.text, autojunk=False).ratio() >= 0.6
 
 
-def _changed(new: Probe, old: Probe, removed: str, truth: str) -> bool:
-    """Whether the statement itself reads something now that the old version doesn't have."""
+def _changed(
+    new: Probe, old: Probe, removed: str, truth: str, tests: list[ast.expr]
+) -> bool:  # fmt: skip
+    """Whether the statement, or its own guard, reads something that the old version hasn't got."""
+    values: list[ast.expr] = [new.node.value, *tests]
     if _shape(new) == _shape(old):
-        return False  # the same but for names
+        values = tests  # the same but for names
     words = {n.attr for n in ast.walk(ast.parse(removed)) if isinstance(n, ast.Attribute)}
     words |= {n.attr for n in ast.walk(old.node) if isinstance(n, ast.Attribute)}
-    if {n.attr for n in ast.walk(new.node) if isinstance(n, ast.Attribute)} - words:
+    if {n.attr for v in values for n in ast.walk(v) if isinstance(n, ast.Attribute)} - words:
         return True
     tree = ast.parse(truth)
     for node in ast.walk(tree):
         if is_probe(node):
-            node.value.args[1] = new.node.value  # type: ignore[attr-defined]
+            node.value.args[1:] = values  # type: ignore[attr-defined]
     return bool(unbound(ast.unparse(tree)))
 
 

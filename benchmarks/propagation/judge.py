@@ -85,6 +85,11 @@ def guards_of(text: str, probe: Probe) -> int:
     return len(_guards(ast.parse(text), probe)) - 1
 
 
+def guard_tests(text: str, probe: Probe) -> list[ast.expr]:
+    """What these `if` test."""
+    return [n.test for n in _guards(ast.parse(text), probe) if isinstance(n, ast.If)]
+
+
 def _guards(tree: ast.Module, probe: Probe) -> list[ast.stmt]:
     """The probe's statement and the guards around it that hold nothing else, inside out."""
     parents = {c: p for p in ast.walk(tree) for c in ast.iter_child_nodes(p)}
@@ -334,7 +339,7 @@ def unbound(result: str) -> set[str]:
         chain: list[ast.AST] = [node]
         while chain[-1] in parents:
             chain.append(parents[chain[-1]])
-        for name in reads - set(dir(builtins)) - {"__file__", "__name__"}:
+        for name in reads - set(dir(builtins)) - {"__file__", "__name__", "flor"}:
             if not _bound(name, node, chain):
                 missing.add(name)
     return missing

@@ -20,7 +20,11 @@ def git(repository: Path, *arguments: str) -> str:
 
 def history(repository: Path, head: str, path: str) -> list[tuple[str, str]]:
     """(commit, path then) of every version of a file, the newest first, renames followed."""
-    listed = git(repository, "log", "--follow", "--format=@%H", "--name-only", head, "--", path)
+    command = ("log", "--format=@%H", "--name-only")
+    # Where old objects are missing, renames can't be followed.
+    listed = git(repository, *command, "--follow", head, "--", path) or git(
+        repository, *command, head, "--", path
+    )
     found: list[tuple[str, str]] = []
     commit = ""
     for row in listed.splitlines():
@@ -50,9 +54,14 @@ def step(new: str, old: str) -> dict[int, int]:
     """One commit: new line -> old line (from 1); edited and moved lines count where it's plain."""
     mine = [row.strip() for row in new.splitlines()]
     theirs = [row.strip() for row in old.splitlines()]
-    found: dict[int, int] = {}
-    matcher = SequenceMatcher(None, mine, theirs, autojunk=False)
-    for tag, a, b, c, d in matcher.get_opcodes():
+    least = min(len(mine), len(theirs))
+    head = next((i for i in range(least) if mine[i] != theirs[i]), least)
+    tail = next((i for i in range(least - head) if mine[-1 - i] != theirs[-1 - i]), least - head)
+    found = {i: i for i in range(head)}
+    found |= {len(mine) - 1 - i: len(theirs) - 1 - i for i in range(tail)}
+    middle = mine[head : len(mine) - tail], theirs[head : len(theirs) - tail]
+    for tag, a, b, c, d in SequenceMatcher(None, *middle, autojunk=False).get_opcodes():
+        a, b, c, d = a + head, b + head, c + head, d + head
         if tag == "equal":
             found.update({a + i: c + i for i in range(b - a)})
         elif tag == "replace" and (b - a) * (d - c) < 4000:

@@ -17,6 +17,8 @@ WORST = 1.2
 """The score below which no place is one."""
 CLOSE = 0.04
 """Scores that are no farther apart don't decide between two places."""
+GOOD = 3.0
+"""Below this score, more of a difference is asked for."""
 BEHIND = 0.45
 """How much worse than the best place one may be at which all names are bound."""
 
@@ -71,7 +73,8 @@ def choose(fitting: Fitting, place: Place, reads: Sequence[Read]) -> Choice:
     if gone:
         return Choice(None, reason=gone, weight=best.score)
     rival = next((f for f in possible[1:] if not _same_place(best, f, reads)), None)
-    if rival is not None and rival.score > best.score - CLOSE:
+    margin = CLOSE * (1 + 2 * max(0.0, GOOD - best.score))
+    if rival is not None and rival.score > best.score - margin:
         lines = sorted((best.slot.line, rival.slot.line))
         reason = f"ambiguous: line {lines[0]} or {lines[1]}"
         return Choice(None, reason=reason, weight=best.score)

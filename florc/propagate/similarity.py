@@ -77,8 +77,11 @@ class Likeness:
                 return 0.5 + 0.5 * alike
             return alike
         if new.blocks and old.blocks:
-            inside = dice(new.inner, old.inner) if new.inner and old.inner else 0.0
-            return max(0.6 * alike + 0.4 * inside, alike if alike > 0.8 else 0.0)
+            mine = [key for key in new.inner if key != "pass"]
+            theirs = [key for key in old.inner if key != "pass"]
+            if not mine or not theirs:
+                return alike
+            return max(0.6 * alike + 0.4 * dice(mine, theirs), alike if alike > 0.8 else 0.0)
         return alike
 
     def _starts(self, words: Sequence[str], old: Statement) -> bool:
