@@ -6,7 +6,9 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from florc.propagate.slots import Fit, Fitting, Place, Read, Slot
+from florc.propagate.fitting import Fit, Fitting
+from florc.propagate.reads import Read
+from florc.propagate.slots import Place, Slot
 from florc.propagate.source import LOOPS, Block, Statement
 
 FULL = 3.4

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from florc.propagate.bound import Bindings, free_names
 from florc.propagate.names import bound_names
-from florc.propagate.slots import Place, Read, Slot, is_docstring
+from florc.propagate.reads import Read
+from florc.propagate.slots import Place, Slot, is_docstring
 from florc.propagate.source import Source, Statement, Unit, Version
 from florc.propagate.splice import Insertion, Lines, insertion
 

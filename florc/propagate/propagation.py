@@ -16,10 +16,11 @@ from florc.propagate.align import Alignment, align
 from florc.propagate.bound import Bindings, bindings_of, free_names
 from florc.propagate.choice import At, Choice, choose, forced
 from florc.propagate.existing import Existing
+from florc.propagate.fitting import Fitting
 from florc.propagate.helpers import Helpers
 from florc.propagate.imports import Imports
 from florc.propagate.slices import Leaf, Marked, Piece, Slice, marked, selected
-from florc.propagate.slots import Fitting, Place, Slot, is_elif
+from florc.propagate.slots import Place, Slot, is_elif
 from florc.propagate.source import Statement, Unit, words
 from florc.propagate.splice import (
     CannotSplice,
@@ -196,7 +197,7 @@ class _Propagator:
             files = [decided.file] if decided.file in self.old.version.sources else []
         for other in files:
             fitting = self.fitting(path, other)
-            reads = fitting.reads(place, wanted)
+            reads = fitting.reader.reads(place, wanted)
             addable = {r.name for r in reads if self.imports.can_add(r, path, other)}
             reads = [r for r in reads if r.name not in addable]
             if decided is not None:
@@ -351,8 +352,8 @@ class _Propagator:
     ) -> dict[str, str]:
         place = Place(helper)
         found = {}
-        for read in fitting.reads(place, names):
-            other, _ = fitting._agreement(slot, read)
+        for read in fitting.reader.reads(place, names):
+            other, _ = fitting.reader.agreement(slot, read)
             if other is not None and other != read.name:
                 found[read.name] = other
         return found
@@ -396,7 +397,7 @@ class _Propagator:
         provided = {n for h in again for n in self.helpers.names(h)}
         provided |= self.helpers.names(helper)
         names = [n for n in free_names(helper.node) if n not in provided]
-        reads = fitting.reads(own, [n for n in names if not self._ours(own, n, path)])
+        reads = fitting.reader.reads(own, [n for n in names if not self._ours(own, n, path)])
         addable = {
             r.name for r in reads if self.imports.can_add(r, path, slot.block.unit.source.path)
         }
