@@ -19,9 +19,10 @@ from florc.propagate.existing import Existing
 from florc.propagate.fitting import Fitting
 from florc.propagate.helpers import Helpers
 from florc.propagate.imports import Imports
+from florc.propagate.pieces import defined, leaf_names, left_out, pruned, renamed_text
 from florc.propagate.slices import Leaf, Marked, Piece, Slice, marked, selected
 from florc.propagate.slots import Place, Slot, is_elif
-from florc.propagate.source import Statement, Unit, words
+from florc.propagate.source import Statement, Unit
 from florc.propagate.splice import (
     CannotSplice,
     Insertion,
@@ -98,7 +99,7 @@ class _Propagator:
         self.existing = Existing(new, old, self.alignment)
         self._fittings: dict[tuple[str, str], Fitting] = {}
         self.imports = Imports(new.version, old.version, self.bindings)
-        self.defined = _defined(new)
+        self.defined = defined(new)
         self._undo: list[tuple[Piece, Statement, Statement]] = []
         self.outcomes: list[tuple[tuple[str, int, int], Outcome]] = []
         self.placed: dict[str, list[_Placed]] = defaultdict(list)
@@ -136,11 +137,11 @@ class _Propagator:
         active = list(leaves)
         while active:
             dropped = [leaf for leaf in piece.leaves if leaf not in active]
-            node = _pruned(piece, dropped)
+            node = pruned(piece, dropped)
             choice, fitting, extra = self._choose(place, node, source.path, active)
             culprits = [
                 leaf for leaf in active
-                if choice.culprit and choice.culprit in _leaf_names(leaf)
+                if choice.culprit and choice.culprit in leaf_names(leaf)
             ]  # fmt: skip
             if choice.slot is not None or not culprits or len(culprits) == len(active):
                 break
@@ -277,7 +278,7 @@ class _Propagator:
         slot = choice.slot
         assert slot is not None
         dropped = [leaf for leaf in piece.leaves if leaf not in active]
-        node = _pruned(piece, dropped)
+        node = pruned(piece, dropped)
         renames = dict(choice.renames)
         bound = {
             n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
@@ -304,7 +305,7 @@ class _Propagator:
                 target: ast.stmt = statement.node
                 gone: list[ast.AST] = []
                 if statement is piece.top:
-                    gone = _gone(piece, dropped)
+                    gone = left_out(piece, dropped)
                     target = node if piece.made is not None else target
                 wanted = free_names(node if statement is piece.top else target)
                 if statement is not piece.top and not isinstance(target, ast.FunctionDef):
@@ -312,7 +313,7 @@ class _Propagator:
                 callee = self.imports.callees(source, old, where.block.unit, wanted)
                 made: ast.stmt | str
                 if piece.made is not None and statement is piece.top:
-                    made = _renamed_text(node, {**renames, **callee})
+                    made = renamed_text(node, {**renames, **callee})
                     base = ""
                 else:
                     made = cut(source, target, {**renames, **callee}, fresh, gone)
@@ -479,48 +480,6 @@ class _Propagator:
                 self.outcomes.append(((path, 0, 0), Outcome(nothing, "refused", reason=reason)))
 
 
-def _leaf_names(leaf: Leaf) -> set[str]:
-    value: ast.AST = leaf.call
-    if leaf.key is not None and isinstance(leaf.call.args[1], ast.Dict):
-        value = leaf.call.args[1].values[leaf.key]
-    return words(value)
-
-
-def _gone(piece: Piece, dropped: list[Leaf]) -> list[ast.AST]:
-    """What to leave out of a piece's statement: whole log statements, or values of dictionaries."""
-    gone: list[ast.AST] = []
-    by_call: dict[ast.Call, list[Leaf]] = defaultdict(list)
-    for leaf in dropped:
-        by_call[leaf.call].append(leaf)
-    for call, leaves in by_call.items():
-        if any(other.call is call and other not in dropped for other in piece.leaves):
-            value = call.args[1]
-            assert isinstance(value, ast.Dict)
-            gone += [value.values[leaf.key] for leaf in leaves if leaf.key is not None]
-        else:
-            gone.append(leaves[0].statement)
-    return gone
-
-
-def _pruned(piece: Piece, dropped: list[Leaf]) -> ast.stmt:
-    """The piece's statement without some of its log calls."""
-    if piece.made is not None:
-        return ast.parse(piece.made).body[0]
-    gone = _gone(piece, dropped)
-    if not gone:
-        return piece.top.node
-    from florc.propagate.splice import _changed
-
-    return _changed(piece.top.node, {}, {}, gone)
-
-
-def _renamed_text(node: ast.stmt, renames: Mapping[str, str]) -> str:
-    for name in ast.walk(node):
-        if isinstance(name, ast.Name):
-            name.id = renames.get(name.id, name.id)
-    return ast.unparse(node)
-
-
 def _dominates(first: Slot, then: Slot) -> bool:
     """Whether control that comes to `then` has passed `first`, as far as blocks tell."""
     if first.block.unit is not then.block.unit:
@@ -534,26 +493,3 @@ def _before_all(slot: Slot) -> Slot:
     while (owner := block.owner) is not None:
         block, position = owner.block, owner.position
     return Slot(block, position)
-
-
-def _defined(marked: Marked) -> frozenset[str]:
-    """Attributes, methods, fields and options that the new version's own code makes."""
-    found: set[str] = set()
-    for source in marked.version.sources.values():
-        for node in ast.walk(source.tree):
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                found.add(node.attr)
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if node.value.startswith("--"):
-                    found.add(node.value[2:].replace("-", "_"))
-        for unit in source.units:
-            if unit.kind == "class":
-                for statement in unit.statements:
-                    node = statement.node
-                    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                        found.add(node.name)
-                    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                        found.add(node.target.id)
-                    elif isinstance(node, ast.Assign):
-                        found.update(t.id for t in node.targets if isinstance(t, ast.Name))
-    return frozenset(found)

@@ -88,7 +88,7 @@ def cut(
         lines.text[a:b] == was for (a, b, _), was in zip(edits, _names(node, renames, fresh))
     )
     if dropped or not exact:
-        return _changed(node, renames, fresh, dropped)
+        return changed(node, renames, fresh, dropped)
     start = lines.offset(node.lineno, node.col_offset)
     decorators = getattr(node, "decorator_list", [])
     if decorators:
@@ -117,10 +117,11 @@ def _names(node: ast.stmt, renames: Mapping[str, str], fresh: Mapping[str, str])
     return [*read, *own]
 
 
-def _changed(
+def changed(
     node: ast.stmt, renames: Mapping[str, str], fresh: Mapping[str, str],
     dropped: Collection[ast.AST],
 ) -> ast.stmt:  # fmt: skip
+    """A copy of a statement with names replaced and parts dropped."""
     read = {id(n) for n in free_nodes(node)}
     gone = {id(n) for n in dropped}
     numbers = {id(n): i for i, n in enumerate(ast.walk(node))}

@@ -1,7 +1,7 @@
 """Propagation into edited versions of generated programs, judged by running them.
 
-The programs call `f`, which notes its arguments and never fails. With the log statements put in, the
-old version has to note exactly the same, and no name may turn out to be unbound.
+The programs call `f`, which notes its arguments and never fails. With the log statements put in,
+the old version has to note exactly the same, and no name may turn out to be unbound.
 """
 
 from __future__ import annotations

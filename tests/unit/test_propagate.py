@@ -275,6 +275,12 @@ def test_a_log_call_in_an_assignment_follows_it() -> None:
     assert "cross_entropy(scores, y)\n        flor.log('loss', loss)\n" in got
 
 
+def test_a_log_call_in_an_assignment_brings_its_import() -> None:
+    new = "from flor import log\na = f()\nb = log('b', g(a))\nh(b)\n"
+    _, got = one(new, "log = 1\na = f()\nb = g(a)\nh(b)\n")
+    assert "from flor import log as _flor_log\n" in got and "_flor_log('b', b)\n" in got
+
+
 def test_an_else_that_held_log_statements_only_is_made() -> None:
     base = "a = f()\nif a:\n    b = g(a)\n    h(b)\n"
     outcome, got = one(
