@@ -1,4 +1,4 @@
-"""Parts of a piece: what single log calls read, and what is left of a piece without some of them."""
+"""What single log calls of a piece read, and what is left of a piece without some of them."""
 
 from __future__ import annotations
 

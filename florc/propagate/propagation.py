@@ -20,6 +20,7 @@ from florc.propagate.fitting import Fitting
 from florc.propagate.helpers import Helpers
 from florc.propagate.imports import Imports
 from florc.propagate.pieces import defined, leaf_names, left_out, pruned, renamed_text
+from florc.propagate.purity import only_asks
 from florc.propagate.slices import Leaf, Marked, Piece, Slice, marked, selected
 from florc.propagate.slots import Place, Slot, is_elif
 from florc.propagate.source import Statement, Unit
@@ -159,7 +160,8 @@ class _Propagator:
     def _take_guards(self, piece: Piece) -> None:
         """A guard that holds log statements only goes along if the old version hasn't got it.
 
-        One whose test may have effects isn't a part of the slice by itself.
+        One whose test calls what isn't known to be pure isn't a part of the slice by itself; if it
+        may well have effects (`if next(batches)`), it doesn't go along at all.
         """
         owner = piece.top.block.owner
         while (
@@ -167,6 +169,7 @@ class _Propagator:
             and owner is not None
             and isinstance(owner.node, ast.If)
             and not owner.node.orelse
+            and only_asks(owner.node.test)
             and owner not in self.alignment.statements
             and not is_elif(owner.block)
             and all(s is piece.top for s in owner.blocks[0].statements)

@@ -208,6 +208,14 @@ def test_a_guard_with_an_unknown_call_goes_along_if_it_is_not_there() -> None:
     assert outcome.kind == "placed" and "        if is_main_process():\n            flor.log" in got
 
 
+def test_a_guard_that_may_have_effects_does_not() -> None:
+    new = with_log(
+        'if next(things):\n    flor.log("l", loss)', base="things = iter(f())\n" + text(OLD)
+    )
+    outcome, got = one(new, "things = iter(f())\n" + text(OLD))
+    assert outcome.kind == "refused" and "next" not in got
+
+
 def test_of_a_guard_only_what_is_asked_for_goes_along() -> None:
     new = with_log('if step % 10 == 0:\n    flor.log("l", loss)\n    flor.log("x", x)')
     done = put(new, text(OLD), names={"x"})
