@@ -75,14 +75,18 @@ def _edited(
 ) -> None:
     """Lines of a changed passage that are much alike, in order."""
     start = old.start
+    matcher = SequenceMatcher(autojunk=False)
     for a in new:
         if len(mine[a]) < 4:
             continue
         best, place = 0.6, -1
+        matcher.set_seq2(mine[a])
         for c in range(start, old.stop):
-            ratio = SequenceMatcher(None, mine[a], theirs[c], autojunk=False).ratio()
-            if ratio > best:
-                best, place = ratio, c
+            matcher.set_seq1(theirs[c])
+            if matcher.real_quick_ratio() > best and matcher.quick_ratio() > best:
+                ratio = matcher.ratio()
+                if ratio > best:
+                    best, place = ratio, c
         if place >= 0:
             found[a] = place
             start = place + 1
