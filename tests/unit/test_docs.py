@@ -66,6 +66,7 @@ def test_options_that_the_pages_name_exist() -> None:
     for _, _, parser in ALL:
         known |= {option for action in parser._actions for option in action.option_strings}
     ours = {"--epochs", "--width", "--lr"}  # of the example
+    ours |= {"--all", "--exclude", "--mirror", "--stdin"}  # git's
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", text))
