@@ -66,7 +66,7 @@ def test_ten_runs_at_once(tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )  # fmt: skip
+        )
         for n in range(10)
     ]
     # train_N.py reads its data by the name of train.py: it ends with an error, and is recorded.

@@ -65,7 +65,7 @@ class InputNotes:
                 self._look(file, mode)
             return real(file, mode, *args, **kwargs)
 
-        del open.__wrapped__  # type: ignore[attr-defined]
+        del open.__wrapped__
         return open
 
     def _look(self, file: Any, mode: Any) -> None:

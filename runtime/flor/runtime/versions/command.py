@@ -141,7 +141,7 @@ def unified(path: str, old: bytes | None, new: bytes | None) -> str:
         return head + "mode changed\n"
     lines = [
         line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
-        for line in difflib.unified_diff(sides[0], sides[1], *names)
+        for line in difflib.unified_diff(sides[0], sides[1], names[0], names[1])
     ]
     return head + "".join(lines)
 
