@@ -61,9 +61,11 @@ class Recording:
     def begin(self) -> None:
         """Open the store and the run.  On failure the program runs unrecorded."""
         from ..store import RunWriter, Store
+        from ..versions.worktrees import clean
 
         try:
             with Store.open(self.target.root, create=True) as store:
+                clean(self.target.root)
                 self.run = store.begin_run(self._info(store))
                 path = store.path
             self.writer = RunWriter(path, self.run, source="record")

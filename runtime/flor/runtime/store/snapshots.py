@@ -11,7 +11,7 @@ from typing import Any
 TABLES = """
 CREATE TABLE IF NOT EXISTS snapshots (
     run INTEGER PRIMARY KEY, commit_sha TEXT, tree TEXT, place TEXT, files INTEGER, size INTEGER,
-    left_out TEXT, submodules TEXT, subject TEXT, note TEXT
+    left_out TEXT, submodules TEXT, subject TEXT, note TEXT, root TEXT
 );
 CREATE TABLE IF NOT EXISTS inputs (
     run INTEGER, path TEXT, size INTEGER, mtime_ns INTEGER, hash TEXT, PRIMARY KEY (run, path)
@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS inputs (
 """
 """Made with the first entry: an older store lacks them."""
 
-COLUMNS = "commit_sha, tree, place, files, size, left_out, submodules, subject, note"
+COLUMNS = "commit_sha, tree, place, files, size, left_out, submodules, subject, note, root"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def put(connection: sqlite3.Connection, run: int, facts: Mapping[str, Any]) -> N
     values = (
         run, facts["commit"], facts["tree"], facts["place"], facts["files"], facts["size"],
         json.dumps(facts["left_out"]), json.dumps(facts["submodules"]), facts["subject"],
-        facts["note"],
+        facts["note"], facts["root"],
     )  # fmt: skip
     marks = ", ".join("?" * len(values))
     connection.execute(f"INSERT OR REPLACE INTO snapshots VALUES ({marks})", values)
@@ -58,7 +58,7 @@ def get(connection: sqlite3.Connection) -> dict[int, dict[str, Any]]:
     names = ("commit", "tree", "place", "files", "size", "left_out", "submodules", "subject")
     found = {}
     for run, *row in connection.execute(f"SELECT run, {COLUMNS} FROM snapshots ORDER BY run"):
-        facts: dict[str, Any] = dict(zip((*names, "note"), row))
+        facts: dict[str, Any] = dict(zip((*names, "note", "root"), row))
         facts["left_out"] = {k: tuple(v) for k, v in json.loads(facts["left_out"]).items()}
         facts["submodules"] = json.loads(facts["submodules"])
         found[run] = facts

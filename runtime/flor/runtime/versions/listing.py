@@ -11,7 +11,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,12 @@ def list_files(
     must: Collection[str],
     limits: Limits | None = None,
     *,
-    read: bool = True,
+    keep: bool = True,
 ) -> Listing:
     """The project's files now.  Raises GitError when git can't list them.
 
-    `must`: paths that belong to it, ignored or not.  Without `read`, contents aren't kept.
+    `must`: paths that belong to it, ignored or not.  Without `keep` it is only looked: contents
+    aren't kept, nor what was learnt.
     """
     limits = limits or Limits()
     found = Listing()
@@ -83,14 +84,15 @@ def list_files(
         if optional and (size > limits.file or total + size > limits.total):
             large.append(path)
             continue
-        if known.take(found, path, read):
+        if known.take(found, path, keep):
             total += size
     _large(repository, found, [p for p in large if p in tracked], tracked)
     for path in large:
         status = _status(repository.root, path)
         if path not in found.entries and status is not None:
             found.left_out[path] = (status.st_size, status.st_mtime_ns)
-    known.save(found)
+    if keep:
+        known.save()
     return found
 
 
@@ -219,7 +221,7 @@ class _Known:
         self.new: dict[str, list[Any]] = {}
         self.changed = False
 
-    def take(self, found: Listing, path: str, read: bool) -> bool:
+    def take(self, found: Listing, path: str, keep: bool) -> bool:
         """Add a file; False if it can't be read."""
         full = self.root / path
         try:
@@ -233,7 +235,7 @@ class _Known:
             else:
                 content = self._content(full, mode)
                 oid = name_of("blob", content, self.hash)
-                if read:
+                if keep:
                     found.contents[oid] = content
                 if max(stamp[1], stamp[2]) < self.begun - _RACY_NS:
                     self.new[path] = [*stamp, oid]
@@ -247,7 +249,7 @@ class _Known:
     def _content(self, full: Path, mode: str) -> bytes:
         return os.fsencode(os.readlink(full)) if mode == LINK else full.read_bytes()
 
-    def save(self, found: Listing) -> None:
+    def save(self) -> None:
         """Keep what was learnt, if anything was."""
         if not self.changed and self.new.keys() == self.old.keys():
             return
@@ -258,15 +260,3 @@ class _Known:
             os.replace(part, self.file)
         except OSError:
             pass
-
-
-def parents_of(paths: Collection[str]) -> Iterator[str]:
-    """Every folder that holds one of these files, itself or deeper."""
-    seen = set()
-    for path in paths:
-        while "/" in path:
-            path = path.rpartition("/")[0]
-            if path in seen:
-                break
-            seen.add(path)
-            yield path

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import git
@@ -34,6 +34,7 @@ class Kept:
     submodules: dict[str, str] = field(default_factory=dict)
     subject: str = ""  # of the user's commit
     note: str = ""
+    root: str = ""  # where the project was, without links
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Snapshot:
             found.submodules,
             _subject(self.repository),
             "; ".join([*filter(None, [self.why_private]), *found.notes]),
+            os.path.realpath(self.repository.root),
         )
 
     def _write(self, repository: git.Repository) -> git.Repository:
@@ -205,8 +207,3 @@ def left_out_message(left_out: dict[str, tuple[int, int]], limits: Limits) -> st
 def megabytes(size: int) -> str:
     """A size for people."""
     return f"{size / 1e6:.0f} MB" if size >= 9_500_000 else f"{size / 1e6:.1f} MB"
-
-
-def with_note(kept: Kept, note: str) -> Kept:
-    """The same, with one more note."""
-    return replace(kept, note="; ".join(filter(None, (kept.note, note))))

@@ -43,12 +43,18 @@ def install(layers: Layers, child_environment: dict[str, str]) -> None:
     kept.append(io.open)
     builtins.open = opened["open"]
     io.open = opened["open"]
+    io.open_code = _open_code  # runpy's; the import system has its own
     _sweep(swapped)
     shutil._use_fd_functions = False  # type: ignore[attr-defined]
     shutil.rmtree.avoids_symlink_attacks = False  # type: ignore[attr-defined]
     _tempfile(layers)
     _children(layers, child_environment)
     install.kept = kept  # type: ignore[attr-defined]
+
+
+def _open_code(path: str) -> Any:
+    """`io.open_code` through the merged view."""
+    return builtins.open(path, "rb")
 
 
 def _claim(original: Any, function: Callable[..., Any]) -> None:
