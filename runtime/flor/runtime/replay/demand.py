@@ -78,7 +78,8 @@ def visible(
 ) -> Demand:
     """Which of `runs` the query can see that were recorded without some of `statements`.
 
-    Wherever these stand, and whether or not they have been replayed; each such run has one demand, for the position outside of all loops.  Raises QueryError.
+    Wherever these stand, and whether or not they have been replayed; each such run has one
+    demand, for the position outside of all loops.  Raises QueryError.
     """
     return _Deriver(store, sql, statements, list(runs), (), everything=True).derive()
 
