@@ -18,7 +18,7 @@ from ..errors import FlorError
 from ..record.build import get_build
 from ..record.target import Target
 from ..versions import git
-from ..versions.capture import read_source
+from ..versions.capture import decoded, read_source
 from ..versions.contents import Version, encoded, of_run
 from ..versions.listing import list_files
 from .packages import differences
@@ -265,26 +265,34 @@ def todays_texts(root: Path, plan: Plan) -> dict[str, str]:
     return {path: text for path, text in found.items() if text is not None}
 
 
-def renamed_script(
-    root: Path, old: str, known: Collection[str], paths: Collection[str]
-) -> str | None:
-    """Which of today's files an old script has become: the most alike that is new since.
+def renamed_script(root: Path, script: str, version: Version, paths: Collection[str]) -> str | None:
+    """Which of today's files (`paths`) an old script has become: the most alike.
 
-    `known`: files that the old version had; `paths`: today's.
+    Not one that is more like the file of its own name in the old version.
     """
-    lines = _lines(old)
+    old = version.texts.get(script)
+    if old is None:
+        return None
     best: tuple[float, str] | None = None
     for path in sorted(paths):
-        if not path.endswith(".py") or path in known:
-            continue
-        text = read_source(root / path)
+        text = read_source(root / path) if path.endswith(".py") else None
         if text is None:
             continue
-        other = _lines(text)
-        alike = 2 * len(lines & other) / (len(lines) + len(other) or 1)
-        if alike >= ALIKE and (best is None or alike > best[0]):
-            best = (alike, path)
+        alike = _alike(old, text)
+        if alike < ALIKE or (best is not None and alike <= best[0]):
+            continue
+        if path in version.paths():
+            own = decoded(version.read([path])[path])
+            if _alike(own, text) >= alike:
+                continue
+        best = (alike, path)
     return best[1] if best is not None else None
+
+
+def _alike(one: str, other: str) -> float:
+    """The share of lines that two texts have in common."""
+    lines, others = _lines(one), _lines(other)
+    return 2 * len(lines & others) / (len(lines) + len(others) or 1)
 
 
 def _lines(text: str) -> set[str]:

@@ -22,6 +22,7 @@ from ..record.target import Target, from_script
 from ..record.tree import walk
 from ..store import Store
 from ..versions.contents import of_run
+from ..versions.git import GitError
 from .demand import NO_RUN, demand, visible
 from .prepare import Preparer, Ready, Today, renamed_script, todays_texts
 
@@ -172,13 +173,15 @@ class _Requester:
             version = of_run(self.store, run)
         except FlorError:
             return None
-        old = version.texts.get(run.script or "")
         paths = [
             os.path.relpath(entry.path, os.path.realpath(self.root)).replace(os.sep, "/")
             for entry in walk(self.root, code=True)
             if entry.name.endswith(".py")
         ]
-        return None if old is None else renamed_script(self.root, old, version.paths(), paths)
+        try:
+            return renamed_script(self.root, run.script or "", version, paths)
+        except GitError:
+            return None
 
     # -- one version ---------------------------------------------------------------------------
 

@@ -91,17 +91,22 @@ class PastFinder:
         entries = list(sys.path if path is None else path)
         if any(self.past.inside(str(entry)) is not None for entry in entries):
             portions: list[str] = []
+            withheld: list[str] = []
             for entry in entries:
-                spec = self._in_entry(name, str(entry), portions)
+                spec = self._in_entry(name, str(entry), portions, withheld)
                 if spec is not None:
                     return spec
             if portions:
                 spec = ModuleSpec(name, None, is_package=True)
                 spec.submodule_search_locations = portions
                 return spec
+            if withheld:  # the other finders would find today's
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return self._elsewhere(name, path, target)
 
-    def _in_entry(self, name: str, entry: str, portions: list[str]) -> ModuleSpec | None:
+    def _in_entry(
+        self, name: str, entry: str, portions: list[str], withheld: list[str]
+    ) -> ModuleSpec | None:
         """What one folder of the search path has: the old version's first, then today's."""
         place = self.past.place(entry)
         for folder in (place, entry):
@@ -120,6 +125,7 @@ class PastFinder:
                 return self._renamed(spec)
             if spec.origin is None or not self._gone(spec.origin):
                 return spec
+            withheld.append(spec.origin)
         return None
 
     def _gone(self, path: str) -> bool:
