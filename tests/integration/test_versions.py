@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -341,6 +342,15 @@ def test_one_query_asks_all(
     assert not (folder / ".flor" / "worktrees").exists()
     again = harness.flor(folder, "query", "--format", "json", QUERY + ORDER)
     assert json.loads(again.out) == json.loads(result.out)
+    # Asking again propagates and compiles nothing.
+    code = (
+        "import sys\nfrom flor.runtime.replay.prepare import Preparer\nPreparer.ready = None\n"
+        "from flor.runtime.cli import main\nsys.exit(main(sys.argv[1:]))"
+    )
+    asked = [sys.executable, "-c", code, "replay", "--format", "json", QUERY + ORDER]
+    third = harness.execute(asked, folder)
+    assert third.code == 1 and json.loads(third.out) == json.loads(result.out), third
+    assert [line for line in third.err.splitlines() if "can't be asked" in line] == lines
 
 
 def test_what_can_be_answered_is_no_failure(

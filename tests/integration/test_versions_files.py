@@ -265,3 +265,19 @@ def test_a_version_that_cannot_be_compiled_stops_no_other(tmp_path: Path) -> Non
     assert {row["run"]: row["kept"] for row in rows} == {1: None, 2: 12.0}
     (line,) = [line for line in err.splitlines() if "run 1" in line]
     assert "kept" in line
+
+
+def test_a_script_that_is_gone(tmp_path: Path) -> None:
+    """Its runs aren't asked, which is said; another script's are."""
+    text = READS.format(again="pass")
+    folder = project(tmp_path / "p", text)
+    (folder / "other.py").write_text("words = []\nfor turn in range(3):\n    words.append(turn)\n")
+    recorded(folder, "other.py")
+    recorded(folder)
+    (folder / "other.py").unlink()
+    (folder / "train.py").write_text(logged(text))
+    rows, err = asked(folder, "SELECT run, kept FROM logs WHERE epoch = 1 AND run = 2")
+    assert rows == [{"run": 2, "kept": KEPT[1]}] and not err
+    rows, err = asked(folder, "SELECT run, max(kept) AS kept FROM logs GROUP BY run")
+    assert {row["run"]: row["kept"] for row in rows} == {1: None, 2: KEPT[5]}
+    assert "run 1: not asked for kept: can't open" in err and "other.py" in err

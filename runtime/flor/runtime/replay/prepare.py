@@ -21,6 +21,7 @@ from ..versions import git
 from ..versions.capture import decoded, read_source
 from ..versions.contents import Version, encoded, of_run
 from ..versions.listing import list_files
+from .memory import Memory
 from .packages import differences
 
 if TYPE_CHECKING:
@@ -68,9 +69,19 @@ class Ready:
     diff: str = ""  # what was put in
 
     @property
-    def logs(self) -> tuple[LogStatement, ...]:
-        """Its log statements."""
-        return self.build.plan.logs
+    def placed(self) -> Placed:
+        """What became of today's log statements."""
+        return Placed(self.past, self.build.plan.logs, self.outcomes, self.diff)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Today's log statements in a version; as long as nothing changes, this needn't be redone."""
+
+    past: bool
+    logs: tuple[LogStatement, ...]  # all that the version has then
+    outcomes: tuple[Outcome, ...]
+    diff: str
 
 
 @dataclass
@@ -93,6 +104,24 @@ class Preparer:
         kept = self.store.snapshots().get(run.run)
         module = run.argv[1] if run.argv[:1] == ("-m",) and len(run.argv) > 1 else None
         return (kept.commit if kept is not None else None, run.version, run.script, module)
+
+    def placed(self, run: Run, today: Today) -> Placed:
+        """What becomes of today's log statements in a run's version.  Raises FlorError.
+
+        It is remembered from command to command.
+        """
+        if today.build is None:
+            return self.ready(run, today).placed
+        memory = Memory(self.root)
+        key = memory.key([self.key(run), sorted(today.texts.items()), self._asked()])
+        known = memory.load(key)
+        if not isinstance(known, Placed):
+            known = self.ready(run, today).placed
+            memory.save(key, known)
+        return known
+
+    def _asked(self) -> list[str] | None:
+        return None if self.names is None else sorted(self.names)
 
     def ready(self, run: Run, today: Today) -> Ready:
         """The run's version with today's log statements.  Raises FlorError."""

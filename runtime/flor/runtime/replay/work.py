@@ -24,7 +24,7 @@ from ..store import Store
 from ..versions.contents import of_run
 from ..versions.git import GitError
 from .demand import NO_RUN, demand, visible
-from .prepare import Preparer, Ready, Today, renamed_script, todays_texts
+from .prepare import Placed, Preparer, Ready, Today, renamed_script, todays_texts
 
 if TYPE_CHECKING:
     from florc.emit.build import Build
@@ -137,7 +137,11 @@ class _Requester:
             raise FlorError(groups[0][0].why)
         logged = {s.name for today, _ in groups for s in today.logs if s.name}
         self.preparer.names = mentioned(self.sql, logged)
+        every = [statement for today, _ in groups for statement in today.logs]
         for today, group in groups:
+            if today.build is None:
+                self._without_script(today, group, every)
+                continue
             versions: dict[tuple[object, ...], list[Run]] = {}
             for run in group:
                 versions.setdefault(self.preparer.key(run), []).append(run)
@@ -183,6 +187,18 @@ class _Requester:
         except GitError:
             return None
 
+    def _without_script(
+        self, today: Today, group: list[Run], every: Sequence[LogStatement]
+    ) -> None:
+        """Say which runs aren't asked, as there is no script today that logs anything in them."""
+        seen = visible(self.store, self.sql, every, [run.run for run in group])
+        if seen.runs:
+            which = spans([one.run for one in seen.runs])
+            names = ", ".join(seen.names)
+            self.warnings.append(
+                f"run{'s' * (len(seen.runs) > 1)} {which}: not asked for {names}: {today.why}"
+            )
+
     # -- one version ---------------------------------------------------------------------------
 
     def _version(self, today: Today, members: list[Run]) -> None:
@@ -193,18 +209,22 @@ class _Requester:
         if not seen.runs:
             return
         try:
-            ready = self.preparer.ready(members[0], today)
-            for run in members:
-                why = self.preparer.suits(run, ready)
-                if why:
-                    raise FlorError(why, 1)
+            placed = self.preparer.placed(members[0], today)
+            found = demand(self.store, self.sql, placed.logs, ids, today.logs)
+            if found.runs:
+                ready = self.preparer.ready(members[0], today)
+                for run in members:
+                    why = self.preparer.suits(run, ready)
+                    if why:
+                        raise FlorError(why, 1)
         except FlorError as error:
             self._refuse(seen, members, dict.fromkeys(seen.names, error.message))
             return
-        found = demand(self.store, self.sql, ready.logs, ids, today.logs)
         self.declarations += found.declarations
-        if ready.past:
-            self._outcomes(ready, members, seen)
+        if placed.past:
+            self._outcomes(placed, members, seen)
+        if not found.runs:
+            return
         try:
             self.warnings += _impure(found, ready.build)
         except FlorError as error:
@@ -229,12 +249,12 @@ class _Requester:
                 Work(run, target, one, _horizon(self.store, run), estimate, ready, moved)
             )  # fmt: skip
 
-    def _outcomes(self, ready: Ready, members: list[Run], seen: Demand) -> None:
+    def _outcomes(self, placed: Placed, members: list[Run], seen: Demand) -> None:
         """Note what became of the statements that the query asks for, and say what is refused."""
         ids = tuple(one.run for one in seen.runs)
         refused: dict[str, str] = {}
         shown = False
-        for outcome in ready.outcomes:
+        for outcome in placed.outcomes:
             names = outcome.slice.names or ("",)
             if names[0] and not set(names) & set(seen.names):
                 continue
@@ -257,8 +277,8 @@ class _Requester:
                 if outcome.kind == "refused" and name:
                     place = f" ({outcome.slice.file}:{outcome.slice.line})"
                     refused.setdefault(name, f"{outcome.reason}{place}")
-        if shown and ready.diff:
-            self.diffs.append((ids, ready.diff))
+        if shown and placed.diff:
+            self.diffs.append((ids, placed.diff))
         if refused:
             self._refuse(seen, members, refused)
 
