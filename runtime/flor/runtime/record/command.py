@@ -133,11 +133,11 @@ class Recording:
             from ..versions.capture import snapshot
 
             files = build.module_files(target.root, self.build, target)
-            version = snapshot(target.root, files)
+            with self.version.looking(files):
+                version = snapshot(target.root, files)
             info["version"] = store.put_version(version.files, version.as_git_dict())
             git = version.git
             info["git"] = {"commit": git.commit, "branch": git.branch, "dirty_diff": git.diff}
-            self.version.look(files)
         with self._trying("noting the environment"):
             from ..versions import environment
 

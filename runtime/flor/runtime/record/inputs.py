@@ -15,7 +15,6 @@ import io
 import os
 import stat
 import sys
-import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ HASHED = 1_000_000
 HASHED_IN_ALL = 50_000_000
 _CODE = (".py", ".pyc", ".pyi", ".so")
 _APART = ("/proc/", "/sys/", "/dev/")
+_INSIDE = ("/.flor/", "/site-packages/", "/dist-packages/")
 
 
 class InputNotes:
@@ -39,9 +39,9 @@ class InputNotes:
         self.file = file
         self.seen: set[Any] = set()
         self.on = False
-        folders = {sysconfig.get_path(n) for n in ("stdlib", "platstdlib", "purelib", "platlib")}
-        folders |= {sys.prefix, sys.base_prefix} - {"/usr", "/", "/usr/local"}
-        self._apart = (*_APART, *(f"{folder}/" for folder in folders if folder))
+        folders = {sys.prefix, sys.base_prefix} - {"/usr", "/", "/usr/local"}
+        folders.add(os.path.dirname(os.__file__))
+        self._apart = (*_APART, *(f"{folder}/" for folder in folders))
         self._fd = -1
         self._real: Any = None
         self._ours: Any = None
@@ -83,7 +83,9 @@ class InputNotes:
             return
         self.seen.add(said)
         path = os.path.abspath(os.fsdecode(said))
-        if path.endswith(_CODE) or path.startswith(self._apart) or "/.flor/" in path:
+        if path.endswith(_CODE) or path.startswith(self._apart):
+            return
+        if any(part in path for part in _INSIDE):
             return
         status = os.stat(path)
         if stat.S_ISREG(status.st_mode):

@@ -6,8 +6,9 @@ what was there then.  Writing what git hasn't got is done at once if it is littl
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,16 @@ class VersionKeeper:
         self.note = note
         self.snapshot: Snapshot | None = None
         self._thread: threading.Thread | None = None
+
+    @contextlib.contextmanager
+    def looking(self, files: Iterable[Path]) -> Iterator[None]:
+        """`look`, while the body does something else (waiting for git, say).  Doesn't raise."""
+        thread = threading.Thread(target=self._quietly, args=(self.look, list(files)))
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
 
     def look(self, files: Iterable[Path]) -> None:
         """Read the project; `files` are the modules that the script reaches."""
@@ -52,7 +63,7 @@ class VersionKeeper:
             self._keep(self.snapshot, run)
             return
         self._thread = threading.Thread(
-            target=self._quietly, args=(self.snapshot, run), name="flor-version", daemon=True
+            target=self._quietly, args=(self._keep, self.snapshot, run), daemon=True
         )
         self._thread.start()
 
@@ -64,9 +75,9 @@ class VersionKeeper:
             store.put_snapshot(run, kept)
         self.snapshot = None  # and the contents with it
 
-    def _quietly(self, snapshot: Snapshot, run: int) -> None:
+    def _quietly(self, function: Callable[..., None], *args: object) -> None:
         try:
-            self._keep(snapshot, run)
+            function(*args)
         except Exception as error:
             self.note(f"keeping the version failed: {error}")
 

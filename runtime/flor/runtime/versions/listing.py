@@ -74,9 +74,11 @@ def list_files(
         places = {path for path in places if path.endswith(CODE)}
     known = _Known(repository)
     candidates = []
+    stats: dict[str, os.stat_result] = {}
     for path in {*tracked, *places, *must}:
         status = _status(repository.root, path)
         if status is not None:
+            stats[path] = status
             candidates.append((path not in must, not path.endswith(CODE), status.st_size, path))
     total = 0
     large = []
@@ -84,13 +86,12 @@ def list_files(
         if optional and (size > limits.file or total + size > limits.total):
             large.append(path)
             continue
-        if known.take(found, path, keep):
+        if known.take(found, path, stats[path], keep):
             total += size
     _large(repository, found, [p for p in large if p in tracked], tracked)
     for path in large:
-        status = _status(repository.root, path)
-        if path not in found.entries and status is not None:
-            found.left_out[path] = (status.st_size, status.st_mtime_ns)
+        if path not in found.entries:
+            found.left_out[path] = (stats[path].st_size, stats[path].st_mtime_ns)
     if keep:
         known.save()
     return found
@@ -99,7 +100,7 @@ def list_files(
 def _status(root: Path, path: str) -> os.stat_result | None:
     """lstat of a regular file or link; None for anything else."""
     try:
-        status = os.lstat(root / path)
+        status = os.lstat(f"{root}/{path}")
     except (OSError, ValueError):
         return None
     return status if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode) else None
@@ -221,11 +222,9 @@ class _Known:
         self.new: dict[str, list[Any]] = {}
         self.changed = False
 
-    def take(self, found: Listing, path: str, keep: bool) -> bool:
+    def take(self, found: Listing, path: str, status: os.stat_result, keep: bool) -> bool:
         """Add a file; False if it can't be read."""
-        full = self.root / path
         try:
-            status = os.lstat(full)
             stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
             mode = _mode(status)
             before = self.old.get(path)
@@ -233,7 +232,7 @@ class _Known:
                 oid = str(before[4])
                 self.new[path] = before
             else:
-                content = self._content(full, mode)
+                content = self._content(self.root / path, mode)
                 oid = name_of("blob", content, self.hash)
                 if keep:
                     found.contents[oid] = content
