@@ -136,6 +136,8 @@ import inspect
 import multiprocessing
 import pkgutil
 import runpy
+import subprocess
+import sys
 
 from pkg import NAME, helper
 
@@ -153,6 +155,8 @@ def main():
         facts.append(module.WORD)
         facts.append(inspect.getsource(helper.scaled).split()[-1])
         facts.append(runpy.run_path("tools/other.py")["VALUE"])
+        command = [sys.executable, "-B", "tools/other.py", "word"]
+        facts.append(subprocess.run(command, capture_output=True, text=True).stdout)
         facts.append("3" in open(helper.__file__).read())
         facts.append(helper.__file__.endswith("/pkg/helper.py"))
         try:
@@ -170,11 +174,11 @@ METHOD = "spawn"
 if __name__ == "__main__":
     main()
 """,
-    "tools/other.py": "VALUE = 'other'\n",
+    "tools/other.py": "import sys\n\nVALUE = 'other'\nprint(VALUE, *sys.argv[1:], end='')\n",
 }
 FACTS = ["old package", "old words"]
 for _epoch in range(3):
-    FACTS += ["late", "3", "other", True, True, "no newcomer", _epoch * 3]
+    FACTS += ["late", "3", "other", "other word", True, True, "no newcomer", _epoch * 3]
 
 
 @pytest.mark.parametrize("git", ["repository", "none"])

@@ -16,11 +16,13 @@ from flor.runtime.places import Moved
 from flor.runtime.replay import packages
 from flor.runtime.replay.laid import LaidOut
 from flor.runtime.replay.overlay.layers import Layers
-from flor.runtime.replay.prepare import renamed_script
+from flor.runtime.replay.overlay.past import PastSources
+from flor.runtime.replay.prepare import mismatch, renamed_script
 from flor.runtime.replay.work import mentioned, spans
 from flor.runtime.store.rows import Run
 from flor.runtime.versions.contents import Version
 from flor.runtime.versions.worktrees import SCRATCH, Workplace, clean
+from florc.plan import LoopPlan, Plan
 
 RUNTIME = Path(__file__).parents[2] / "runtime"
 
@@ -80,6 +82,37 @@ def test_modules_of_the_old_version(tmp_path: Path) -> None:
     code = TRY.format(runtime=str(RUNTIME), root=str(root), folder=str(folder))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_child_runs_the_old_script(tmp_path: Path) -> None:
+    root = write(tmp_path / "root", {"tool.py": "", "today.py": ""})
+    folder = write(tmp_path / "old", {"tool.py": "", "sub/gone.py": ""})
+    past = PastSources(str(root), str(folder), [])
+    python, place = sys.executable, os.path.realpath(folder)
+    assert past.command([python, "-B", "tool.py", "x"], root) == [
+        python, "-B", f"{place}/tool.py", "x"
+    ]  # fmt: skip
+    assert past.command(("python3", "gone.py"), root / "sub")[1] == f"{place}/sub/gone.py"
+    for same in (
+        [python, "today.py"], [python, "-m", "tool"], [python, "-c", "tool.py"], "python tool.py",
+        ["git", "tool.py"], [python], [python, str(tmp_path / "tool.py")],
+    ):  # fmt: skip
+        assert past.command(same, root) is same
+
+
+def test_loops_have_to_be_those_of_the_recording() -> None:
+    def plan(*loops: tuple[str, str, str]) -> Plan:
+        made = tuple(
+            LoopPlan(id, name, "train.py", 3, "", kind, True, None, (), "item", None)
+            for id, name, kind in loops
+        )
+        return Plan("train.py", (), made, ())
+
+    recorded = plan(("a", "epoch", "for"), ("b", "step", "for"))
+    more = plan(("c", "p", "for"), ("a", "epoch", "for"), ("b", "step", "for"))
+    assert mismatch(recorded, recorded) == "" == mismatch(recorded, more)
+    for other in (plan(("a", "epoch", "for")), plan(("a", "epoch", "for"), ("b", "i", "for"))):
+        assert "other loops" in mismatch(recorded, other) and "`step`" in mismatch(recorded, other)
 
 
 def test_a_module_of_a_library_comes_first_if_its_folder_does(tmp_path: Path) -> None:

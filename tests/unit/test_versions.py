@@ -196,6 +196,34 @@ def test_a_repository_apart_from_its_checkout(tmp_path: Path) -> None:
     assert kept(root)[1]["train.py"] == b"x = 1\n"
 
 
+def test_a_worktree_of_a_bare_repository(repository: Path) -> None:
+    bare = repository.parent / "bare.git"
+    run_git(repository.parent, "clone", "-q", "--bare", str(repository), str(bare))
+    tree = repository.parent / "checkout"
+    run_git(bare, "worktree", "add", "-q", str(tree), "work")
+    (tree / "more.py").write_text("more\n")
+    result, files = kept(tree)
+    assert files["more.py"] == b"more\n" and result.place == "git"
+    assert git.REFS + result.commit in run_git(bare, "for-each-ref")
+
+
+def test_a_repository_of_sha256(tmp_path: Path) -> None:
+    root = tmp_path / "r"
+    root.mkdir()
+    run_git(root, "init", "-q", "--object-format=sha256")
+    (root / "train.py").write_text("x = 1\n")
+    (root / "sub").mkdir()
+    (root / "sub" / "a.py").write_text("y = 1\n")
+    result, files = kept(root)  # a repository without a commit, too
+    assert len(result.commit) == 64 and sorted(files) == ["sub/a.py", "train.py"]
+    (root / ".git" / "objects").rename(root / ".git" / "objects.gone")
+    (root / ".git" / "objects").write_text("")
+    again = snapshot.take(root, ()).keep()
+    assert again.place == "private" and len(again.commit) == 40
+    place = git.private(root, create=False)
+    assert contents(place, again.commit)["sub/a.py"] == b"y = 1\n"
+
+
 def test_submodules_and_repositories_inside(repository: Path) -> None:
     library = make_repository(repository.parent / "library")
     run_git(repository, "submodule", "--quiet", "add", str(library), "libs/one")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import FlorError
+from ..places import Moved
 from ..record.build import get_build
 from ..record.target import Target
 from ..versions import git
@@ -101,7 +102,7 @@ class Preparer:
 
     def key(self, run: Run) -> tuple[object, ...]:
         """The same for runs of the same version of the same script."""
-        kept = self.store.snapshots().get(run.run)
+        kept = self.store.snapshot(run.run)
         module = run.argv[1] if run.argv[:1] == ("-m",) and len(run.argv) > 1 else None
         return (kept.commit if kept is not None else None, run.version, run.script, module)
 
@@ -231,10 +232,11 @@ class Preparer:
 
     def _compiled(self, run: Run, folder: Path) -> Build:
         assert run.script is not None
+        real = os.path.realpath(self.root)
         file = folder / run.script
         module = run.argv[1] if run.argv[:1] == ("-m",) else None
         target = Target(str(file), module, (), file, folder)
-        cwd = folder / os.path.relpath(run.cwd or self.root, os.path.realpath(self.root))
+        cwd = folder / os.path.relpath(self.moved(run).path(run.cwd or str(self.root)), real)
         inside = Path(os.path.normpath(cwd)).is_relative_to(folder) and cwd.is_dir()
         try:
             outcome = get_build(target, cwd if inside else folder)
@@ -250,12 +252,17 @@ class Preparer:
         module = run.argv[1] if run.argv[:1] == ("-m",) else None
         return Target(str(file), module, (), file, self.root)
 
+    def moved(self, run: Run) -> Moved:
+        """Leads from where the project was when the run was recorded to where it is."""
+        kept = self.store.snapshot(run.run)
+        return Moved(kept.root if kept is not None else None, self.root)
+
     def suits(self, run: Run, ready: Ready) -> str:
         """Why recorded positions and checkpoints aren't those of the compiled version, or ""."""
         recorded = self.store.plan(run.run)
         if recorded is None:
             return ""
-        return _mismatch(recorded, ready.build.plan)
+        return mismatch(recorded, ready.build.plan)
 
     def notes(self, run: Run, ready: Ready) -> Iterator[str]:
         """What a reader of the answer should know of a run's circumstances."""
@@ -267,7 +274,7 @@ class Preparer:
             yield "only the modules that its script reached were kept; other files are today's"
 
 
-def _mismatch(recorded: Plan, now: Plan) -> str:
+def mismatch(recorded: Plan, now: Plan) -> str:
     """The first recorded loop that the plan of today's compiler hasn't got."""
     loops = {loop.id: loop for loop in now.loops}
     for loop in recorded.loops:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import FlorError
-from ..places import Moved
 from ..record.build import get_build
 from ..record.command import run_folder
 from ..record.promotions import Report, lacking
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from florc.emit.build import Build
     from florc.plan import LogStatement
 
+    from ..places import Moved
     from ..store.rows import Run
     from ..versions.worktrees import Workplace
     from .demand import Demand, RunDemand
@@ -243,11 +243,8 @@ class _Requester:
             self.warnings += [f"run {run.run}: {note}" for note in self.preparer.notes(run, ready)]
             estimate = _estimate(self.store, run, one, self.jumps)
             target = _with_argv(ready.target, run)
-            kept = self.store.snapshot(run.run)
-            moved = Moved(kept.root if kept is not None else None, self.root)
-            self.work.append(
-                Work(run, target, one, _horizon(self.store, run), estimate, ready, moved)
-            )  # fmt: skip
+            horizon, moved = _horizon(self.store, run), self.preparer.moved(run)
+            self.work.append(Work(run, target, one, horizon, estimate, ready, moved))
 
     def _outcomes(self, placed: Placed, members: list[Run], seen: Demand) -> None:
         """Note what became of the statements that the query asks for, and say what is refused."""

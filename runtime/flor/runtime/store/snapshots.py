@@ -51,17 +51,18 @@ def put(connection: sqlite3.Connection, run: int, facts: Mapping[str, Any]) -> N
     connection.execute(f"INSERT OR REPLACE INTO snapshots VALUES ({marks})", values)
 
 
-def get(connection: sqlite3.Connection) -> dict[int, dict[str, Any]]:
-    """What `put` was given, by run."""
+def get(connection: sqlite3.Connection, run: int | None = None) -> dict[int, dict[str, Any]]:
+    """What `put` was given, by run; of all runs, or of one."""
     if not _exists(connection, "snapshots"):
         return {}
     names = ("commit", "tree", "place", "files", "size", "left_out", "submodules", "subject")
     found = {}
-    for run, *row in connection.execute(f"SELECT run, {COLUMNS} FROM snapshots ORDER BY run"):
+    query = f"SELECT run, {COLUMNS} FROM snapshots WHERE ?1 IS NULL OR run = ?1 ORDER BY run"
+    for number, *row in connection.execute(query, (run,)):
         facts: dict[str, Any] = dict(zip((*names, "note", "root"), row))
         facts["left_out"] = {k: tuple(v) for k, v in json.loads(facts["left_out"]).items()}
         facts["submodules"] = json.loads(facts["submodules"])
-        found[run] = facts
+        found[number] = facts
     return found
 
 

@@ -236,7 +236,10 @@ class Store:
 
     def snapshot(self, run: int) -> Kept | None:
         """In which commit the files of a run are."""
-        return self.snapshots().get(int(run))
+        from ..versions.snapshot import Kept
+
+        facts = snapshots.get(self.connection, int(run)).get(int(run))
+        return Kept(**facts) if facts is not None else None
 
     def put_inputs(self, run: int, inputs: Iterable[Input]) -> None:
         """Keep which files a run read."""

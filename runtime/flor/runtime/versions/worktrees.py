@@ -13,6 +13,7 @@ import shutil
 import socket
 import stat
 import tempfile
+import threading
 from pathlib import Path
 from types import TracebackType
 
@@ -33,6 +34,7 @@ class Workplace:
         self.base = root / ".flor" / FOLDER
         self._folder: Path | None = None
         self._count = 0
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Workplace:
         clean(self.root)
@@ -53,16 +55,21 @@ class Workplace:
     @property
     def folder(self) -> Path:
         """The folder of the process that asks.  Raises OSError."""
-        if self._folder is None:
-            self.base.mkdir(parents=True, exist_ok=True)
-            made = Path(tempfile.mkdtemp(prefix=f".new-{os.getpid()}-", dir=self.base))
-            pid = os.getpid()
-            facts = {"host": socket.gethostname(), "pid": pid, "id": processes.identity(pid)}
-            (made / _OWNER).write_text(json.dumps(facts), encoding="utf-8")
-            (made / _SCRATCHES).mkdir()
-            self._folder = made.with_name(made.name[1:])
-            made.rename(self._folder)  # complete from the first moment that it has this name
-        return self._folder
+        with self._lock:
+            if self._folder is None:
+                self._folder = self._make()
+            return self._folder
+
+    def _make(self) -> Path:
+        pid = os.getpid()
+        self.base.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f".new-{pid}-", dir=self.base))
+        facts = {"host": socket.gethostname(), "pid": pid, "id": processes.identity(pid)}
+        (made / _OWNER).write_text(json.dumps(facts), encoding="utf-8")
+        (made / _SCRATCHES).mkdir()
+        folder = made.with_name(made.name[1:])
+        made.rename(folder)  # complete from the first moment that it has this name
+        return folder
 
     def tree(self) -> Path:
         """A new folder for a version.  It is the root of a project.  Raises OSError."""

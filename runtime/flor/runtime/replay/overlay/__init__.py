@@ -97,7 +97,7 @@ def activate(
     layers = Layers(os.fspath(scratch), allowed, started, on_stale, inputs, ended)
     sys.dont_write_bytecode = True
     wanted = children.prepare(layers, allowed, allow_subprocess, past)
-    patches.install(layers, wanted)
+    patches.install(layers, wanted, past)
     libraries.install(layers)
     guard.install(layers, allow_subprocess)
     _active = Overlay(layers)

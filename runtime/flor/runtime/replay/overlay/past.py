@@ -55,6 +55,28 @@ class PastSources:
         content = self.read(file)
         return None if content is None else compile(content, filename, "exec", dont_inherit=True)
 
+    def command(self, args: Any, cwd: Any) -> Any:
+        """The arguments of a child: a script of the project means the old version's.
+
+        The interpreter opens its script itself, past the overlay.
+        """
+        if not isinstance(args, (list, tuple)) or len(args) < 2:
+            return args
+        program = os.path.basename(os.fsdecode(args[0]))
+        if not program.startswith("python") and program != os.path.basename(sys.executable):
+            return args
+        for number, given in enumerate(args[1:], 1):
+            word = os.fsdecode(given)
+            if word in ("-m", "-c", "-"):
+                return args
+            if word.startswith("-"):
+                continue
+            place = self.place(os.path.join(os.fspath(cwd or os.getcwd()), word))
+            if place is None or not os.path.isfile(place):
+                return args
+            return [*args[:number], place, *args[number + 1 :]]
+        return args
+
     def original(self, place: str) -> str:
         """The project's path for a file in the old version's folder."""
         return self.root + place[len(self.folder) :]
