@@ -335,7 +335,7 @@ def test_one_query_asks_all(
     lines = [line for line in result.err.splitlines() if "can't be asked" in line]
     (refused,) = [n for n, version in enumerate(VERSIONS, 1) if version.refused]
     assert len(lines) == 1 and f"run {refused} " in lines[0], result
-    assert "grad_norm" in lines[0] and VERSIONS[refused - 1].refused in lines[0]
+    assert "grad_norm: FLR015" in lines[0] and VERSIONS[refused - 1].refused in lines[0]
     assert not harness.only_ours(result.err), result
     assert_true(json.loads(result.out), truth)
     assert untouched(folder) == before

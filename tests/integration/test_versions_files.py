@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -285,3 +286,24 @@ def test_a_script_that_is_gone(tmp_path: Path) -> None:
     rows, err = asked(folder, "SELECT run, max(kept) AS kept FROM logs GROUP BY run")
     assert {row["run"]: row["kept"] for row in rows}[2] == KEPT[5]
     assert "run 1: not asked for kept: can't open" in err and "other.py" in err
+
+
+def test_a_statement_goes_where_the_user_wants_it(tmp_path: Path) -> None:
+    """Refused, as its function isn't there; then decided by hand, which is remembered."""
+    text = READS.format(again="pass")
+    folder = project(tmp_path / "p", text)
+    recorded(folder)
+    shown = "def show(kept):\n    print(len(str(kept)))\n    flor.log('kept', kept)\n\n\n"
+    today = "import flor\n" + text.replace("rate = json", f"{shown}rate = json", 1)
+    (folder / "train.py").write_text(today.replace("print(epoch, kept)", "show(kept)"))
+    sql = "SELECT epoch, kept FROM logs WHERE epoch = 3"
+    rows, err = asked(folder, sql, code=1)
+    assert [row["kept"] for row in rows] == [None] and "`show` has no counterpart" in err
+    old = tmp_path / "old"
+    assert harness.flor(folder, "checkout", "1", str(old)).code == 0
+    line = 1 + text.splitlines().index("    print(epoch, kept)")
+    decide = ["propagate", "--from", ".", "--to", str(old), "--at", f"train.py:{line}"]
+    result = harness.execute([sys.executable, "-m", "florc", *decide, "--names", "kept"], folder)
+    assert result.code == 0, str(result)
+    rows, err = asked(folder, sql)
+    assert [row["kept"] for row in rows] == [KEPT[3]] and not err

@@ -28,6 +28,7 @@ from .packages import differences
 if TYPE_CHECKING:
     from florc.emit.build import Build
     from florc.plan import LogStatement, Plan
+    from florc.propagate.decisions import Decision
     from florc.propagate.propagation import Outcome
 
     from ..store import Store
@@ -114,12 +115,22 @@ class Preparer:
         if today.build is None:
             return self.ready(run, today).placed
         memory = Memory(self.root)
-        key = memory.key([self.key(run), sorted(today.texts.items()), self._asked()])
+        inputs = [self.key(run), sorted(today.texts.items()), self._asked(), self._decisions()]
+        key = memory.key(inputs)
         known = memory.load(key)
         if not isinstance(known, Placed):
             known = self.ready(run, today).placed
             memory.save(key, known)
         return known
+
+    def _decisions(self) -> tuple[Decision, ...]:
+        """Where the user wants statements (`florc propagate --at`).  Raises FlorError."""
+        from florc.propagate.decisions import NAME, load
+
+        try:
+            return load(self.root / ".flor" / NAME)
+        except ValueError as error:
+            raise FlorError(str(error)) from None
 
     def _asked(self) -> list[str] | None:
         return None if self.names is None else sorted(self.names)
@@ -140,6 +151,7 @@ class Preparer:
         return found
 
     def _prepare(self, run: Run, today: Today) -> Ready:
+        from florc.propagate import decisions
         from florc.propagate.added import compare
         from florc.propagate.propagation import propagate
 
@@ -163,7 +175,8 @@ class Preparer:
         else:
             if today.build is None:
                 raise FlorError(today.why or "there is no such script today", 1)
-            found = propagate(new, version.texts, self.names)
+            decided = decisions.applicable(self._decisions(), version.texts)
+            found = propagate(new, version.texts, self.names, decided)
             texts, outcomes = found.texts, found.outcomes
         folder = self._folder(version, laid, texts)
         build = self._compiled(run, folder)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .demand import Demand, RunDemand
 
 IMPURE = "FLR008"
+REFUSED = "FLR015"
 
 
 @dataclass(frozen=True)
@@ -273,7 +274,7 @@ class _Requester:
                 )
                 if outcome.kind == "refused" and name:
                     place = f" ({outcome.slice.file}:{outcome.slice.line})"
-                    refused.setdefault(name, f"{outcome.reason}{place}")
+                    refused.setdefault(name, f"{REFUSED} {outcome.reason}{place}")
         if shown and placed.diff:
             self.diffs.append((ids, placed.diff))
         if refused:
