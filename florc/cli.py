@@ -107,10 +107,45 @@ def parser() -> argparse.ArgumentParser:
         help="entries for a run (default: the last one) or a script",
     )
     _effects_option(known)
+    _propagate_parser(commands.add_parser(
+        "propagate",
+        help="put log statements of one version into another",
+        description="Put the log statements of one version of a script or project into another "
+        "version. Each is placed, there already, or refused, with the reason.",
+        epilog="exit codes: 0 all placed or there, 1 some refused, 2 bad usage or input",
+    ))  # fmt: skip
     codes = commands.add_parser("codes", help="list the codes of errors and warnings")
     codes.add_argument("code", nargs="?", metavar="CODE", help="explain this one")
     codes.add_argument("--output-format", choices=("text", "json"), default="text")
     return top
+
+
+def _propagate_parser(put: argparse.ArgumentParser) -> None:
+    put.add_argument(
+        "--from", dest="source", metavar="NEW", required=True,
+        help="the file or folder that has the log statements",
+    )  # fmt: skip
+    put.add_argument(
+        "--to", dest="target", metavar="OLD", required=True, help="the other version of it"
+    )
+    put.add_argument(
+        "--names", action="append", metavar="NAME,…", help="only log statements of these names"
+    )
+    put.add_argument(
+        "--at", metavar="FILE:LINE",
+        help="put the statement (one, by --names) before this line of OLD, or behind it with a + "
+        "at the end; the decision is remembered",
+    )  # fmt: skip
+    put.add_argument(
+        "--decisions", type=Path, metavar="FILE",
+        help="where decisions are kept; default .flor/propagate.json in NEW's project",
+    )  # fmt: skip
+    put.add_argument("--explain", action="store_true", help="say more of each statement")
+    put.add_argument("--diff", action="store_true", help="print what changes in OLD")
+    put.add_argument("--json", action="store_true", help="print the outcomes as JSON")
+    put.add_argument(
+        "-o", dest="out", type=Path, metavar="DIR", help="write OLD with the statements to DIR"
+    )
 
 
 def _effects_option(command: argparse.ArgumentParser) -> None:
@@ -134,6 +169,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from florc.effects_command import effects
 
             code = effects(arguments)
+        elif arguments.command == "propagate":
+            from florc.propagate_command import run
+
+            code = run(arguments)
         else:
             from florc.instrument import instrument
 

@@ -132,6 +132,14 @@ _TABLE = (
         "replay uses no earlier checkpoint of the loop.",
         "Correct the entry of the call: `florc effects --suggest` prints it.",
     ),
+    Code(
+        "FLR015",
+        "warning",
+        "log statement has no place in another version",
+        "What the statement reads isn't bound in the other version, the code around it is gone "
+        "from there, or several places would do. It isn't put anywhere by guess.",
+        "Choose the place by `florc propagate --at FILE:LINE`, or log what that version has.",
+    ),
 )
 
 CODES: dict[str, Code] = {code.code: code for code in _TABLE}

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from florc.effects.validate import EffectsError, TOMLDecodeError, parse, toml_problem
 
+SETTINGS = frozenset({"effects", "version-file-mb", "version-total-mb"})
+"""Keys of `[tool.florc]`; the latter two are the run time's (docs/versions.md)."""
+
 
 def configured_effects(root: Path) -> tuple[Path, ...]:
     """The files that the project at `root` names, absolute; their content isn't looked at.
@@ -27,7 +30,7 @@ def configured_effects(root: Path) -> tuple[Path, ...]:
     if not isinstance(ours, dict):
         raise EffectsError(str(file), 0, "[tool.florc] must be a table")
     for key in ours:
-        if key != "effects":
+        if key not in SETTINGS:
             raise EffectsError(str(file), _line(text, key), f"[tool.florc] {key} isn't a setting")
     names = ours.get("effects", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

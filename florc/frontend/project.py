@@ -109,7 +109,8 @@ def parse_source(text: str, shown: str) -> ast.Module:
         raise SourceError(Diagnostic("FLR001", "error", str(error), shown, 0)) from None
 
 
-def _is_project_file(path: Path, root: Path) -> bool:
+def is_project_file(path: Path, root: Path) -> bool:
+    """Whether a file lies below the (resolved) root and not in an environment."""
     try:
         relative = path.resolve().relative_to(root)
     except ValueError:
@@ -131,7 +132,7 @@ def _locate(
         stem = base.joinpath(*parts)
         for candidate, package in ((stem / "__init__.py", True), (stem.with_suffix(".py"), False)):
             if candidate.is_file():
-                return (candidate, package) if _is_project_file(candidate, root) else None
+                return (candidate, package) if is_project_file(candidate, root) else None
             missing = candidate
             while missing.parent != base and not missing.parent.exists():
                 missing = missing.parent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 FUNCTIONS = frozenset(
     "abs bool callable complex divmod float format getattr hasattr id int isinstance issubclass "
@@ -45,6 +46,12 @@ FRESH = frozenset(
 """Methods that return something new to iterate over."""
 
 
+_QUESTION = re.compile(
+    r"_?(is|has|should|can|must|needs?|exists)(_|$)|is[a-z]+$|get_(rank|world_size)$"
+)
+"""What functions are called that answer a question and do nothing else, as a rule."""
+
+
 def looks_pure(node: ast.expr | None, rebound: frozenset[str] = frozenset()) -> bool:
     """Whether evaluating `node` looks free of effects; names in `rebound` are no builtins."""
     if node is None:
@@ -69,6 +76,22 @@ _PLAIN = (
     *(ast.IfExp, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.JoinedStr, ast.FormattedValue),
     *(ast.Starred,),
 )
+
+
+def only_asks(test: ast.expr) -> bool:
+    """Whether a guard's test is pure but for calls that are named like questions.
+
+    `is_main_process()`, `dist.get_rank() == 0`, `os.path.exists(path)`; not `next(batches)`.
+    """
+    for node in ast.walk(test):
+        if isinstance(node, (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)):
+            return False
+        if isinstance(node, ast.Call) and not looks_pure(node):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else None
+            name = node.func.id if isinstance(node.func, ast.Name) else name
+            if name is None or not _QUESTION.match(name):
+                return False
+    return True
 
 
 def makes_iterable(node: ast.expr, rebound: frozenset[str] = frozenset()) -> bool:

@@ -36,11 +36,12 @@ def replay(
     from .replay.command import answer
     from .replay.work import request
     from .store import Store
+    from .versions.worktrees import Workplace
 
     base = project_root(Path(script)) if root is None and script is not None else _root(root)
-    with Store.open(base) as store:
-        asked = request(store, base, sql, script, not from_start)
-        report = answer(store, asked, jumps=not from_start, workers=workers, skip=skip)
+    with Store.open(base) as store, Workplace(base) as place:
+        asked = request(store, place, sql, script, not from_start)
+        report = answer(store, place, asked, jumps=not from_start, workers=workers, skip=skip)
     if report.problems:
         raise FlorError("; ".join(report.problems), report.code or 1)
     return [dict(zip(report.columns, row)) for row in report.rows]

@@ -23,6 +23,9 @@ def parser() -> argparse.ArgumentParser:
     from .ui import cli_query
 
     cli_query.add_parsers(commands)
+    from .versions import cli as cli_versions
+
+    cli_versions.add_parsers(commands)
     return top
 
 

@@ -37,8 +37,8 @@ class Outcome:
     why: str = ""
 
 
-def get_build(target: Target) -> Outcome:
-    """The build of `target`, compiled if it is stale.
+def get_build(target: Target, cwd: Path | None = None) -> Outcome:
+    """The build of `target`, compiled if it is stale; `cwd`: from where a module is looked for.
 
     Raises FlorError (exit 2) for what the user must mend: a syntax error, an unreadable file.
     """
@@ -47,7 +47,7 @@ def get_build(target: Target) -> Outcome:
     build = fresh_build(target.root, target.file, module=target.module)
     if build is not None:
         return Outcome(build)
-    code, lines = compile_target(target)
+    code, lines = compile_target(target, cwd)
     if code == 2 and not any(UNWRITABLE in line for line in lines):
         raise FlorError(lines[0] if lines else f"{target.script} can't be compiled")
     build = fresh_build(target.root, target.file, module=target.module) if code == 0 else None
@@ -57,13 +57,13 @@ def get_build(target: Target) -> Outcome:
     return Outcome(None, detail)
 
 
-def compile_target(target: Target) -> tuple[int, list[str]]:
+def compile_target(target: Target, cwd: Path | None = None) -> tuple[int, list[str]]:
     """Run `florc instrument`; its exit code and the lines of its standard error."""
     command = [sys.executable, "-c", COMPILER, "instrument"]
     command += ["-m", target.module] if target.module else [str(target.file)]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, cwd=cwd
         )
     except (OSError, subprocess.SubprocessError) as error:
         return 123, [f"the compiler could not be run ({error})"]

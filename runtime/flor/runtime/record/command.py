@@ -16,7 +16,9 @@ from .. import hashseed
 from ..errors import FlorError
 from ..session import Nothing, Session
 from . import arguments, build, execute, hook, signals, tracebacks, tree
+from .inputs import InputNotes
 from .target import Target
+from .version import VersionKeeper
 
 if TYPE_CHECKING:
     from ..store import RunWriter
@@ -53,13 +55,17 @@ class Recording:
         self.signal = 0  # by which the process shall die in the end
         self._ended = False
         self.uninstrumented = outcome.why
+        self.version = VersionKeeper(target.root, self.session.note)
+        self.inputs: InputNotes | None = None
 
     def begin(self) -> None:
         """Open the store and the run.  On failure the program runs unrecorded."""
         from ..store import RunWriter, Store
+        from ..versions.worktrees import clean
 
         try:
             with Store.open(self.target.root, create=True) as store:
+                clean(self.target.root)
                 self.run = store.begin_run(self._info(store))
                 path = store.path
             self.writer = RunWriter(path, self.run, source="record")
@@ -70,9 +76,13 @@ class Recording:
             self.run = self.build = self.session.plan = None
             return
         self._say_what_is_missing()
+        with self._trying("keeping the version"):
+            self.version.keep(self.run)
         with self._trying("listing the project's files"):
             folder = run_folder(self.target.root, self.run)
             tree.save(folder / "files.json", self.target.root, os.getcwd())
+            self.inputs = InputNotes(folder / "inputs")
+            self.inputs.start()
         plan = self.session.plan
         if not self.options.checkpoints or plan is None:
             return
@@ -123,7 +133,8 @@ class Recording:
             from ..versions.capture import snapshot
 
             files = build.module_files(target.root, self.build, target)
-            version = snapshot(target.root, files)
+            with self.version.looking(files):
+                version = snapshot(target.root, files)
             info["version"] = store.put_version(version.files, version.as_git_dict())
             git = version.git
             info["git"] = {"commit": git.commit, "branch": git.branch, "dirty_diff": git.diff}
@@ -156,6 +167,7 @@ class Recording:
         session = self.session
         with self._trying("ending the recording"):
             arguments_seen = dict(session.arguments)
+            inputs = self.inputs.stop() if self.inputs is not None else []
             if self.heads is not None:
                 self.heads.close(60.0)
             session.deactivate()
@@ -165,12 +177,15 @@ class Recording:
                 dropped = self.writer.dropped
                 if self.writer.error:
                     session.note(f"not everything was recorded: {self.writer.error}")
+            self.version.close(60.0)
             if self.run is not None:
                 from ..store import Store
 
                 with Store.open(self.target.root) as store:
                     if arguments_seen:
                         store.set_args(self.run, arguments_seen)
+                    if inputs:
+                        store.put_inputs(self.run, inputs)
                     store.end_run(
                         self.run, self.status, self.code,
                         dropped=dropped, note="\n".join(session.notes) or None,

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from florc.emit.build import Build
     from florc.plan import ModulePlan
 
+    from ..replay.overlay.past import PastSources
+
 
 class Emitted:
     """The emitted texts of one build, by the real path of the user's file."""
@@ -40,13 +42,43 @@ class Emitted:
         from florc.emit.load import code_for
 
         try:
-            if hashlib.sha256(Path(file).read_bytes()).hexdigest() != module.sha256:
+            if not self._unchanged(file, module.sha256):
                 self.note(f"{module.path} changed while it was compiled; it runs uninstrumented")
                 return None
             return code_for(text, module.source_map, filename)
         except Exception as error:
             self.note(f"{module.path} runs uninstrumented ({type(error).__name__}: {error})")
             return None
+
+    def _unchanged(self, file: str, digest: str) -> bool:
+        """Whether the user's file is still what was compiled."""
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() == digest
+
+
+class PastEmitted(Emitted):
+    """The emitted texts of an older version; the other modules' code is its own too."""
+
+    def __init__(
+        self, root: Path, build: Build, note: Callable[[str], None], past: PastSources
+    ) -> None:
+        super().__init__(root, build, "replay", note)
+        self.past = past
+        self.inside, self.place = past.inside, past.place
+        self.read, self.original, self.hidden = past.read, past.original, past.hidden
+
+    def code(self, file: str, filename: str) -> CodeType | None:
+        """As of Emitted; a module that wasn't emitted is compiled from the old version's text."""
+        return super().code(file, filename) or self.past.code(file, filename)
+
+    def _unchanged(self, file: str, digest: str) -> bool:
+        content = self.past.read(file)
+        if content is None:
+            return False
+        if hashlib.sha256(content).hexdigest() == digest:
+            return True
+        from florc.emit.build import same_text
+
+        return same_text(Path(self.past.place(file) or file), digest)
 
 
 class _Loader(SourceFileLoader):

@@ -12,6 +12,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..places import Moved
+
 LIMIT = 20_000
 """Entries; a larger project is not listed (and nothing is hidden in a replay of its runs)."""
 
@@ -31,8 +33,11 @@ def listing(*folders: str | os.PathLike[str]) -> set[str] | None:
     return found
 
 
-def walk(*folders: str | os.PathLike[str]) -> Iterator[os.DirEntry[str]]:
-    """Entries of all folders below `folders`; code, hidden files and environments left out."""
+def walk(*folders: str | os.PathLike[str], code: bool = False) -> Iterator[os.DirEntry[str]]:
+    """Entries of all folders below `folders`; hidden files and environments left out.
+
+    Code too, unless `code`.
+    """
     roots = list(dict.fromkeys(os.path.realpath(folder) for folder in folders))
     pending = list(roots)
     while pending:
@@ -46,7 +51,7 @@ def walk(*folders: str | os.PathLike[str]) -> Iterator[os.DirEntry[str]]:
         for entry in entries:
             if entry.name.startswith(".") or entry.name in SKIPPED:
                 continue
-            if not entry.name.endswith((".py", ".pyc")):
+            if code or not entry.name.endswith((".py", ".pyc")):
                 yield entry
             with contextlib.suppress(OSError):
                 if entry.is_dir(follow_symlinks=False):
@@ -60,8 +65,11 @@ def save(path: Path, root: Path, cwd: str) -> None:
     path.write_text(json.dumps(None if found is None else sorted(found)), encoding="utf-8")
 
 
-def newer(path: Path, root: Path, cwd: str) -> list[str]:
-    """Files and folders that came after `save`; what lies in such a folder is not listed."""
+def newer(path: Path, root: Path, cwd: str, moved: Moved | None = None) -> list[str]:
+    """Files and folders that came after `save`; what lies in such a folder is not listed.
+
+    `moved`: the project was elsewhere then.
+    """
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -69,5 +77,5 @@ def newer(path: Path, root: Path, cwd: str) -> list[str]:
     now = listing(root, cwd) if kept is not None else None
     if now is None:
         return []
-    fresh = now - set(kept)
+    fresh = now - {moved.path(p) if moved is not None else p for p in kept}
     return sorted(p for p in fresh if os.path.dirname(p) not in fresh)

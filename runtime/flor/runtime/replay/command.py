@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 from ..errors import FlorError
 from ..project import project_root
 from ..store import Store
+from ..versions.worktrees import Workplace
+from .dry_run import dry_run
 from .job import Divergence
 from .schedule import Position
 from .work import Request, Work, request
@@ -36,35 +38,36 @@ def replay(args: argparse.Namespace) -> int:
     from ..ui.render import render
 
     root = project_root(Path(args.script) if args.script else Path.cwd() / "script")
-    with Store.open(root) as store:
-        asked = request(store, root, args.sql, args.script, not args.from_start)
-        for warning in asked.warnings:
-            say(f"warning: {warning}")
-        if args.dry_run:
-            _dry_run(asked, args.format)
-            return 0
-        if asked.work:
-            _announce(asked, args.quiet)
-            if not args.yes:
-                _confirm()
-        old = signal.signal(signal.SIGTERM, _terminated)
-        try:
+    old = signal.signal(signal.SIGTERM, _terminated)
+    try:
+        with Store.open(root) as store, Workplace(root) as place:
+            asked = request(store, place, args.sql, args.script, not args.from_start)
+            for warning in asked.warnings:
+                say(f"warning: {warning}")
+            if args.dry_run:
+                dry_run(asked, args.format)
+                return 0
+            if asked.work:
+                _announce(asked, args.quiet)
+                if not args.yes:
+                    _confirm()
             report = answer(
                 store,
+                place,
                 asked,
                 jumps=not args.from_start,
                 workers=args.workers,
                 quiet=args.quiet,
                 skip=not args.no_skip,
             )
-        finally:
-            signal.signal(signal.SIGTERM, old)
-        if report.columns:
-            render(report.columns, report.rows, args.format)
-        sys.stdout.flush()
-        for line in report.problems:
-            say(line)
-        return report.code
+    finally:
+        signal.signal(signal.SIGTERM, old)
+    if report.columns:
+        render(report.columns, report.rows, args.format)
+    sys.stdout.flush()
+    for line in report.problems:
+        say(line)
+    return report.code
 
 
 def _terminated(signum: int, frame: FrameType | None) -> NoReturn:
@@ -73,6 +76,7 @@ def _terminated(signum: int, frame: FrameType | None) -> NoReturn:
 
 def answer(
     store: Store,
+    place: Workplace,
     asked: Request,
     *,
     jumps: bool,
@@ -81,10 +85,10 @@ def answer(
     skip: bool = True,
 ) -> Report:
     """Execute the work, store its values, answer the query."""
-    problems: list[str] = []
-    code = 0
+    problems = list(asked.refusals)
+    code = int(bool(problems))
     if asked.work:
-        pool = Workers(store.root, workers)
+        pool = Workers(place, workers)
         for outcome in pool.run(asked.work, jumps, skip):
             lines, failed = _settle(store, outcome, quiet)
             problems += lines
@@ -147,19 +151,6 @@ def _differences(work: Work, found: Sequence[Divergence], count: int) -> list[st
 
 def _near(path: Path) -> str:
     return os.path.relpath(path)
-
-
-def _dry_run(asked: Request, format: str) -> None:
-    from ..ui.render import render
-
-    rows: list[tuple[Any, ...]] = []
-    for work in asked.work:
-        names = ", ".join(work.demand.names)
-        starts = work.estimate.starts or (("", -1, 0),)
-        for loop, start, count in starts:
-            origin = f"{loop} {start}" if start >= 0 else "start"
-            rows.append((work.run.run, names, origin, count, round(work.estimate.seconds, 3)))
-    render(["run", "names", "from", "iterations", "seconds"], rows, format)
 
 
 def _announce(asked: Request, quiet: bool) -> None:

@@ -62,23 +62,45 @@ def demand(
     sql: str,
     statements: Sequence[LogStatement],
     runs: Sequence[int] | None = None,
+    known: Sequence[LogStatement] = (),
 ) -> Demand:
     """What has to be replayed, in `runs` (default: all), so that `sql` is answered in full.
 
-    `statements` are the log statements of today's script.  Raises QueryError.
+    `statements` are the log statements of the script that would be replayed; the names of `known`
+    ones may be asked for too, though nothing is replayed for them.  Raises QueryError.
     """
     chosen = [run.run for run in store.runs()] if runs is None else [int(run) for run in runs]
-    return _Deriver(store, sql, statements, chosen).derive()
+    return _Deriver(store, sql, statements, chosen, known).derive()
+
+
+def visible(
+    store: Store, sql: str, statements: Sequence[LogStatement], runs: Sequence[int]
+) -> Demand:
+    """Which of `runs` the query can see that were recorded without some of `statements`.
+
+    Wherever these stand, and whether or not they have been replayed; each such run has one
+    demand, for the position outside of all loops.  Raises QueryError.
+    """
+    return _Deriver(store, sql, statements, list(runs), (), everything=True).derive()
 
 
 class _Deriver:
     def __init__(
-        self, store: Store, sql: str, statements: Sequence[LogStatement], runs: list[int]
+        self,
+        store: Store,
+        sql: str,
+        statements: Sequence[LogStatement],
+        runs: list[int],
+        known: Sequence[LogStatement],
+        *,
+        everything: bool = False,
     ) -> None:
+        self.everything = everything  # what is lacking counts as such, whatever was replayed
         self.store = store
         self.connection = store.connection
         self.sql = sql
         self.statements = [s for s in statements if s.name is not None]
+        self.known = [s for s in known if s.name is not None]
         self.runs = runs
         self.paths = shape_paths(self.connection)
         self.shapes = {path: shape for shape, path in self.paths.items()}
@@ -94,7 +116,7 @@ class _Deriver:
         # A name of today's script is known even if no run needs it replayed.
         known: list[Declaration] = [
             (NO_RUN, str(statement.name), path)
-            for statement in self.statements
+            for statement in (*self.statements, *self.known)
             for path in statement.paths or ((),)
         ]
         hidden = {run: self._new_loops(run) for run in self.runs}
@@ -143,6 +165,8 @@ class _Deriver:
         row = self.connection.execute("SELECT dropped FROM runs WHERE run = ?", (run,)).fetchone()
         complete = plan is not None and row is not None and not row[0]
         had = {log.id for log in plan.logs} if plan is not None and complete else set()
+        if self.everything:
+            return [_Need(one, {ROOT}) for one in self.statements if one.id not in had]
         loops = {loop.name for loop in plan.loops} if plan is not None else set()
         recorded = {
             shape
@@ -257,6 +281,8 @@ class _Deriver:
 
     def _present(self, run: int, statement: LogStatement) -> set[int]:
         """Nodes that have a value of the statement's name, or where it ran again already."""
+        if self.everything:
+            return set()
         rows = self.connection.execute(
             "SELECT node FROM cells JOIN names USING (name_id) WHERE run = ?1 AND name = ?2 "
             "UNION SELECT node FROM replayed JOIN names USING (name_id) "

@@ -44,6 +44,12 @@ class Job:
     answer: str
     quiet: bool = False
     skip: bool = True  # regions from which nothing is wanted
+    ended: float = 0.0  # of the recorded run; 0.0: not known
+    folder: str = ""  # where the version's files are that `laid` names
+    past: bool = False  # the code is the version's, not today's
+    laid: list[str] = field(default_factory=list)  # relative to the root
+    hidden: list[str] = field(default_factory=list)  # modules that the version had not
+    parent: int = -1  # a pipe that ends when the parent does
 
     def write(self, path: Path) -> None:
         """As JSON."""

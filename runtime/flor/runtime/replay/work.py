@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,16 +18,24 @@ from ..record.build import get_build
 from ..record.command import run_folder
 from ..record.promotions import Report, lacking
 from ..record.target import Target, from_script
+from ..record.tree import walk
 from ..store import Store
+from ..versions.contents import of_run
+from ..versions.git import GitError
+from .demand import NO_RUN, demand, visible
+from .prepare import Placed, Preparer, Ready, Today, renamed_script, todays_texts
 
 if TYPE_CHECKING:
     from florc.emit.build import Build
     from florc.plan import LogStatement
 
+    from ..places import Moved
     from ..store.rows import Run
+    from ..versions.worktrees import Workplace
     from .demand import Demand, RunDemand
 
 IMPURE = "FLR008"
+REFUSED = "FLR015"
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,8 @@ class Work:
     demand: RunDemand
     horizon: dict[str, int] | None
     estimate: Estimate
+    ready: Ready
+    moved: Moved
 
     @property
     def outside(self) -> tuple[LogStatement, ...]:
@@ -66,6 +76,22 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """What became of one log statement in one version; `runs` have that version."""
+
+    runs: tuple[int, ...]
+    version: str | None
+    script: str | None
+    statement: str  # its name; "" if that is no literal
+    outcome: str  # "placed" | "there" | "refused"
+    confidence: float = 0.0
+    file: str = ""
+    line: int = 0
+    reason: str = ""
+    text: str = ""  # of the statement
+
+
+@dataclass(frozen=True)
 class Request:
     """A query, what it lacks, and what to re-execute for it."""
 
@@ -73,40 +99,223 @@ class Request:
     work: tuple[Work, ...]
     declarations: tuple[tuple[int, str, tuple[str, ...]], ...]
     warnings: tuple[str, ...]
+    refusals: tuple[str, ...] = ()  # what can't be answered, a line for each version
+    statements: tuple[Answered, ...] = ()  # of versions that differ from today's
+    diffs: tuple[tuple[tuple[int, ...], str], ...] = ()  # what is put into them
 
 
-def request(store: Store, root: Path, sql: str, script: str | None, jumps: bool) -> Request:
+def request(
+    store: Store, place: Workplace, sql: str, script: str | None, jumps: bool
+) -> Request:  # fmt: skip
     """Derive the work.  Raises FlorError, QueryError, StoreError."""
-    from .demand import demand
+    return _Requester(store, place, sql, jumps).derive(script)
 
-    runs = store.runs()
-    work: list[Work] = []
-    declarations: list[tuple[int, str, tuple[str, ...]]] = []
-    warnings: list[str] = []
-    asked = False
-    problem = ""
-    for (path, module), group in _by_script(root, runs, script).items():
+
+class _Requester:
+    """Collects the parts of a Request, version by version."""
+
+    def __init__(self, store: Store, place: Workplace, sql: str, jumps: bool) -> None:
+        self.store = store
+        self.root = place.root
+        self.sql = sql
+        self.jumps = jumps
+        self.preparer = Preparer(store, place, None)
+        self.work: list[Work] = []
+        self.declarations: list[tuple[int, str, tuple[str, ...]]] = []
+        self.warnings: list[str] = []
+        self.refusals: list[str] = []
+        self.statements: list[Answered] = []
+        self.diffs: list[tuple[tuple[int, ...], str]] = []
+
+    def derive(self, script: str | None) -> Request:
+        """All of it."""
+        runs = self.store.runs()
+        groups = [
+            (self._today(path, module, group, given=script is not None), group)
+            for (path, module), group in _by_script(self.root, runs, script).items()
+        ]
+        if groups and all(today.build is None for today, _ in groups):
+            raise FlorError(groups[0][0].why)
+        logged = {s.name for today, _ in groups for s in today.logs if s.name}
+        self.preparer.names = mentioned(self.sql, logged)
+        every = [statement for today, _ in groups for statement in today.logs]
+        for today, group in groups:
+            if today.build is None:
+                self._without_script(today, group, every)
+                continue
+            versions: dict[tuple[object, ...], list[Run]] = {}
+            for run in group:
+                versions.setdefault(self.preparer.key(run), []).append(run)
+            for members in versions.values():
+                self._version(today, members)
+        return Request(
+            self.sql,
+            tuple(sorted(self.work, key=lambda work: work.run.run)),
+            tuple(dict.fromkeys(self.declarations)),
+            tuple(dict.fromkeys(self.warnings)),
+            tuple(self.refusals),
+            tuple(self.statements),
+            tuple(self.diffs),
+        )
+
+    # -- today's script ------------------------------------------------------------------------
+
+    def _today(self, path: str, module: str | None, group: list[Run], given: bool) -> Today:
+        """Today's script for runs of one script; it may go by another name today."""
         try:
-            target, build = _today(root, path, module)
+            if given or os.path.exists(path):
+                return _compiled(self.root, path, module)
+            found = self._renamed(group[-1])
+            if found is not None:
+                return _compiled(self.root, str(self.root / found), None)
+            from_script(path, [])
         except FlorError as error:
-            problem = problem or error.message
-            continue
-        found = demand(store, sql, build.plan.logs, [run.run for run in group])
-        asked = True
-        declarations += list(found.declarations)
-        warnings += _impure(found, build)
-        by_id = {run.run: run for run in group}
+            return Today(None, None, {}, error.message)
+        return Today(None, None, {}, f"can't open {path}")
+
+    def _renamed(self, run: Run) -> str | None:
+        try:
+            version = of_run(self.store, run)
+        except FlorError:
+            return None
+        paths = [
+            os.path.relpath(entry.path, os.path.realpath(self.root)).replace(os.sep, "/")
+            for entry in walk(self.root, code=True)
+            if entry.name.endswith(".py")
+        ]
+        try:
+            return renamed_script(self.root, run.script or "", version, paths)
+        except GitError:
+            return None
+
+    def _without_script(
+        self, today: Today, group: list[Run], every: Sequence[LogStatement]
+    ) -> None:
+        """Say which runs aren't asked, as there is no script today that logs anything in them."""
+        seen = visible(self.store, self.sql, every, [run.run for run in group])
+        if seen.runs:
+            which = spans([one.run for one in seen.runs])
+            names = ", ".join(seen.names)
+            self.warnings.append(
+                f"run{'s' * (len(seen.runs) > 1)} {which}: not asked for {names}: {today.why}"
+            )
+
+    # -- one version ---------------------------------------------------------------------------
+
+    def _version(self, today: Today, members: list[Run]) -> None:
+        """The work of the runs of one version."""
+        ids = [run.run for run in members]
+        seen = visible(self.store, self.sql, today.logs, ids)
+        self.declarations += [d for d in seen.declarations if d[0] == NO_RUN]
+        if not seen.runs:
+            return
+        try:
+            placed = self.preparer.placed(members[0], today)
+            found = demand(self.store, self.sql, placed.logs, ids, today.logs)
+            if found.runs:
+                ready = self.preparer.ready(members[0], today)
+                for run in members:
+                    why = self.preparer.suits(run, ready)
+                    if why:
+                        raise FlorError(why, 1)
+        except FlorError as error:
+            self._refuse(seen, members, dict.fromkeys(seen.names, error.message))
+            return
+        self.declarations += found.declarations
+        if placed.past:
+            self._outcomes(placed, members, seen)
+        if not found.runs:
+            return
+        try:
+            self.warnings += _impure(found, ready.build)
+        except FlorError as error:
+            if not ready.past:
+                raise
+            self._refuse(found, members, dict.fromkeys(found.names, error.message))
+            return
+        by_id = {run.run: run for run in members}
         for one in found.runs:
             run = by_id[one.run]
-            _same_script(store, root, run, build, script)
-            _not_running(store, run, one)
-            horizon = _horizon(store, run)
-            work.append(
-                Work(run, _with_argv(target, run), one, horizon, _estimate(store, run, one, jumps))
-            )
-    if not asked and problem:
-        raise FlorError(problem)
-    return Request(sql, tuple(work), tuple(declarations), tuple(dict.fromkeys(warnings)))
+            try:
+                _not_running(self.store, run, one)
+            except FlorError as error:
+                self.refusals.append(error.message)
+                continue
+            self.warnings += [f"run {run.run}: {note}" for note in self.preparer.notes(run, ready)]
+            estimate = _estimate(self.store, run, one, self.jumps)
+            target = _with_argv(ready.target, run)
+            horizon, moved = _horizon(self.store, run), self.preparer.moved(run)
+            self.work.append(Work(run, target, one, horizon, estimate, ready, moved))
+
+    def _outcomes(self, placed: Placed, members: list[Run], seen: Demand) -> None:
+        """Note what became of the statements that the query asks for, and say what is refused."""
+        ids = tuple(one.run for one in seen.runs)
+        refused: dict[str, str] = {}
+        shown = False
+        for outcome in placed.outcomes:
+            names = outcome.slice.names or ("",)
+            if names[0] and not set(names) & set(seen.names):
+                continue
+            shown = True
+            for name in names:
+                self.statements.append(
+                    Answered(
+                        ids,
+                        members[0].version,
+                        members[0].script,
+                        name,
+                        outcome.kind,
+                        outcome.confidence,
+                        outcome.file,
+                        outcome.line,
+                        outcome.reason,
+                        outcome.text or outcome.slice.text,
+                    )
+                )
+                if outcome.kind == "refused" and name:
+                    place = f" ({outcome.slice.file}:{outcome.slice.line})"
+                    refused.setdefault(name, f"{REFUSED} {outcome.reason}{place}")
+        if shown and placed.diff:
+            self.diffs.append((ids, placed.diff))
+        if refused:
+            self._refuse(seen, members, refused)
+
+    def _refuse(self, found: Demand, members: list[Run], reasons: Mapping[str, str]) -> None:
+        """One line for a version of which something that the query sees can't be answered."""
+        lacking: dict[str, str] = {}
+        runs = []
+        for one in found.runs:
+            names = [name for name in one.names if name in reasons]
+            if names:
+                runs.append(one.run)
+                lacking |= {name: reasons[name] for name in names}
+        if not runs:
+            return
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in lacking.items():
+            by_reason.setdefault(reason, []).append(name)
+        said = "; ".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
+        which = f"run {runs[0]}" if len(runs) == 1 else f"runs {spans(runs)}"
+        self.refusals.append(f"{which} (version {members[0].version}) can't be asked for {said}")
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """Numbers for people: 1, 2, 3, 7 as "1-3, 7"."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and found[-1][1] == number - 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in found)
+
+
+def mentioned(sql: str, names: Collection[str | None]) -> set[str] | None:
+    """Those of some names that a query may read; None: perhaps all of them."""
+    if "*" in sql:
+        return None
+    low = sql.lower()
+    return {name for name in names if name and name.lower() in low}
 
 
 def _by_script(
@@ -122,56 +331,19 @@ def _by_script(
     return groups
 
 
-def _today(root: Path, path: str, module: str | None) -> tuple[Target, Build]:
-    """Today's script, compiled."""
+def _compiled(root: Path, path: str, module: str | None) -> Today:
+    """Today's script, compiled.  Raises FlorError."""
     target = from_script(path, [])
-    if module is not None:
-        target = Target(str(target.file), module, (), target.file, root)
-    else:
-        target = Target(str(target.file), None, (), target.file, root)
+    target = Target(str(target.file), module, (), target.file, root)
     outcome = get_build(target)
     if outcome.build is None:
         raise FlorError(f"{os.path.relpath(path)} can't be replayed: {outcome.why}", 1)
-    return target, outcome.build
+    return Today(target, outcome.build, todays_texts(root, outcome.build.plan))
 
 
 def _with_argv(target: Target, run: Run) -> Target:
     argv = run.argv[2:] if target.module else run.argv
     return Target(target.script, target.module, tuple(argv), target.file, target.root)
-
-
-def _same_script(store: Store, root: Path, run: Run, build: Build, script: str | None) -> None:
-    """Refuse if today's sources differ from the run's by more than added log statements."""
-    from florc.propagate.added import compare
-
-    if run.version is None:
-        raise FlorError(f"run {run.run}: its code was not kept, it can't be replayed", 1)
-    old = dict(store.sources(run.version))
-    new = {m.path: read_source(root / m.path) for m in build.plan.modules}
-    if script is not None and run.script is not None and build.plan.script != run.script:
-        old[build.plan.script] = old.pop(run.script, "")
-    names = [name for name in old if name in new or name.endswith(".py")]
-    comparison = compare({name: old[name] for name in names}, new)
-    if not comparison.same:
-        what = comparison.difference.render() if comparison.difference else "it differs"
-        raise FlorError(
-            f"run {run.run} can't be replayed, today's code differs by more than "
-            f"added log statements: {what}",
-            1,
-        )
-
-
-def read_source(path: Path) -> str:
-    """A source file's text as a version keeps it."""
-    import io
-    import tokenize
-
-    data = path.read_bytes()
-    try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        return data.decode(encoding)
-    except (SyntaxError, UnicodeDecodeError, LookupError):
-        return data.decode("utf-8", errors="replace")
 
 
 def _impure(found: Demand, build: Build) -> list[str]:

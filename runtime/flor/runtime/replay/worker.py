@@ -11,22 +11,26 @@ import contextlib
 import linecache
 import os
 import shutil
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import hashseed
-from ..places import relative
+from ..places import Moved, relative
 from ..record import execute, hook, tracebacks, tree
 from ..record.build import get_build
 from ..record.command import exit_code, run_folder
 from ..record.files import lay_out
+from ..record.inputs import read_notes
 from ..record.promotions import Report, extended_plan, lacking
 from ..record.target import Target, from_module, from_script
 from ..session import Session
 from ..store import RunWriter, Store
 from .heads import ReplayHeads, Stop
 from .job import EXIT_ANSWERED, RESTART, Answer, Job
+from .laid import LaidOut
 from .regions import ReplayRegions
 from .schedule import Position, Schedule
 from .sink import ReplaySink
@@ -44,6 +48,7 @@ class Worker:
     """One job in this process."""
 
     overlay: Overlay
+    laid: LaidOut
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -61,6 +66,13 @@ class Worker:
             stops = self._stops(store)
             old = store.plan(job.run)
             path = store.path
+            inputs = store.inputs(job.run)
+            kept = store.snapshot(job.run)
+        self.moved = Moved(kept.root if kept is not None else None, self.root)
+        inputs = inputs or read_notes(run_folder(self.root, job.run) / "inputs", hashes=False)
+        self.inputs = {
+            self.moved.path(each.path): (each.size, each.mtime_ns, each.hash) for each in inputs
+        }
         self.writer = RunWriter(path, job.run, source="replay")
         wanted = {position: frozenset(names) for position, names in job.wanted}
         wanted[()] = frozenset(job.outside)
@@ -108,12 +120,20 @@ class Worker:
 
     def _target(self) -> Target:
         job = self.job
+        if job.past:
+            file = Path(job.script)
+            return Target(job.script, job.module, tuple(job.argv), file, self.root)
         if job.module:
             return from_module(job.module, job.argv)
         return from_script(job.script, job.argv)
 
     def _build(self) -> Build:
-        outcome = get_build(self.target)
+        target = self.target
+        if self.job.past:  # compiled where the version was written
+            folder = Path(self.job.folder)
+            script = Path(os.path.relpath(target.file, os.path.abspath(self.root)))
+            target = Target(str(folder / script), target.module, (), folder / script, folder)
+        outcome = get_build(target)
         if outcome.build is None:
             raise RuntimeError(outcome.why)
         return outcome.build
@@ -138,12 +158,28 @@ class Worker:
 
         job = self.job
         allow = (self.root / ".flor",)
-        emitted = hook.Emitted(self.root, self.build, "replay", self.session.note)
-        hook.install(emitted)
+        past = None
+        if job.past:
+            past = overlay.PastSources(job.root, job.folder, job.hidden)
+            emitted: hook.Emitted = hook.PastEmitted(self.root, self.build, self.session.note, past)
+            overlay.install_past(emitted)
+        else:
+            emitted = hook.Emitted(self.root, self.build, "replay", self.session.note)
+            hook.install(emitted)
+        laid = LaidOut(self.root, Path(job.scratch), Path(job.folder), job.laid)
         self.overlay = overlay.activate(
-            Path(job.scratch), allow=allow, started=job.started, on_stale=self.on_stale
+            Path(job.scratch),
+            allow=allow,
+            started=job.started,
+            on_stale=self.on_stale,
+            inputs=self.inputs,
+            ended=job.ended,
+            past=past,
         )
+        self.laid = laid
         self._hide()
+        if job.past and os.getcwd() != job.cwd:
+            os.chdir(job.cwd)
         self.session.activate()
         execute.prepare(self.target)
         try:
@@ -184,8 +220,9 @@ class Worker:
     def _hide(self) -> None:
         """Take away what the recorded run didn't find when it began (in the overlay only)."""
         listed = run_folder(self.root, self.job.run) / "files.json"
-        self.hidden = tree.newer(listed, self.root, self.job.cwd)
-        for path in self.hidden:
+        self.hidden = tree.newer(listed, self.root, self.job.cwd, self.moved)
+        modules = [os.path.join(os.path.realpath(self.root), path) for path in self.job.hidden]
+        for path in (*self.hidden, *modules):
             with contextlib.suppress(OSError):
                 if os.path.isdir(path) and not os.path.islink(path):
                     shutil.rmtree(path)
@@ -199,11 +236,18 @@ class Worker:
         """
         unknown = self.hidden
         if manifest is not None:
+            moved = self.moved.path
+            manifest = {
+                "saved": {moved(path): name for path, name in manifest["saved"].items()},
+                "unsaved": [moved(path) for path in manifest["unsaved"]],
+                "gone": [moved(path) for path in manifest["gone"]],
+            }
             lost = manifest["unsaved"]
             unknown = [h for h in unknown if any(u == h or u.startswith(f"{h}/") for u in lost)]
         if unknown:
             self.overlay.reveal(unknown)
             self.hidden = [h for h in self.hidden if h not in unknown]
+        self.laid.take_away(self.job.started, {} if manifest is None else manifest["saved"])
         if manifest is not None:
             try:
                 lay_out(manifest, run_folder(self.root, self.job.run) / "files")
@@ -307,10 +351,20 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else ""
 
 
+def die_with(pipe: int) -> None:
+    """End this process and its children when the other end of `pipe` is gone."""
+    with contextlib.suppress(OSError):
+        while os.read(pipe, 1):
+            pass
+    os.killpg(0, signal.SIGKILL)
+
+
 def main(argv: list[str]) -> int:
     """Entry of the process."""
     hashseed.hide(os.environ)
     job = Job.read(Path(argv[0]))
+    if job.parent >= 0:
+        threading.Thread(target=die_with, args=(job.parent,), daemon=True).start()
     try:
         worker = Worker(job)
     except Exception as error:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import hashseed
 from ..errors import FlorError
 from .job import RESTART, Answer, Job
 from .schedule import Position
 from .work import Work, seconds
+
+if TYPE_CHECKING:
+    from ..versions.worktrees import Workplace
 
 KEPT_FROM_NOW = ("PATH", "HOME", "USER", "LOGNAME", "VIRTUAL_ENV", "TMPDIR", "PYTHONPATH", "PWD")
 """Variables of the current environment that win over the recorded ones."""
@@ -40,8 +42,9 @@ class Outcome:
 class Workers:
     """Runs jobs, a few at a time; `stop` ends them all."""
 
-    def __init__(self, root: Path, count: int) -> None:
-        self.root = root
+    def __init__(self, place: Workplace, count: int) -> None:
+        self.place = place
+        self.root = root = place.root
         self.count = count
         self.folder = _new_folder(root)
         self._running: set[subprocess.Popen[bytes]] = set()
@@ -78,12 +81,12 @@ class Workers:
         notes: list[str] = []
         banned: set[str] = set()
         while True:
-            scratch = Path(tempfile.mkdtemp(prefix="flor-replay-"))
+            scratch = self.place.scratch()
             try:
                 job = self._job(work, part, number, jumps, banned, scratch)
                 answer = self._start(job, work, number, log, scratch)
             finally:
-                shutil.rmtree(scratch, ignore_errors=True)
+                self.place.free(scratch)
             notes += answer.notes
             if answer.state != "restart" or self._stopped:
                 return Outcome(work, answer, log, notes)
@@ -111,7 +114,7 @@ class Workers:
             script=target.script,
             module=target.module,
             argv=list(target.argv),
-            cwd=work.run.cwd or str(self.root),
+            cwd=work.moved.path(work.run.cwd or str(self.root)),
             wanted=[(p, sorted({s.name for s in wanted[p] if s.name})) for p in part if p],
             to_the_end=() in part,
             outside=outside,
@@ -124,28 +127,43 @@ class Workers:
             banned=sorted(banned),
             scratch=str(scratch),
             answer=str(self.folder / f"answer-{number}.json"),
+            ended=seconds(work.run.ended),
+            folder=str(work.ready.folder or ""),
+            past=work.ready.past,
+            laid=list(work.ready.laid),
+            hidden=list(work.ready.hidden),
         )
 
     def _start(self, job: Job, work: Work, number: int, log: Path, scratch: Path) -> Answer:
         path = self.folder / f"job-{number}.json"
-        job.write(path)
+        job.parent, alive = os.pipe()  # the worker reads; what it reads ends with this process
+        try:
+            job.write(path)
+            return self._wait(job, path, work, log, scratch)
+        finally:
+            os.close(job.parent)
+            os.close(alive)
+
+    def _wait(self, job: Job, path: Path, work: Work, log: Path, scratch: Path) -> Answer:
         answer = Path(job.answer)
         answer.unlink(missing_ok=True)
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         command = [sys.executable, *flags, "-c", START, str(path)]
+        cwd = job.cwd if os.path.isdir(job.cwd) or not job.past else job.root
         with open(log, "ab") as output:
             try:
                 process = subprocess.Popen(
                     command,
-                    cwd=job.cwd,
+                    cwd=cwd,
                     env=environment(work, scratch),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    pass_fds=(job.parent,),
                 )
             except OSError as error:
-                return Answer("failed", f"no worker could be started in {job.cwd}: {error}")
+                return Answer("failed", f"no worker could be started in {cwd}: {error}")
             self._running.add(process)
             try:
                 code = process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import socket
@@ -12,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import processes, schema, versions
+from . import processes, schema, snapshots, versions
 from .batches import intern_name, intern_statement
 from .errors import StoreError
 from .positions import ROOT, Nodes, Position, context_at, shape_of, shape_paths
@@ -21,6 +22,9 @@ from .values import decode, encode, freeze
 
 if TYPE_CHECKING:
     from florc.plan import Plan
+
+    from ..versions.snapshot import Kept
+    from .snapshots import Input
 
 SOURCES = ("record", "replay")
 Declaration = tuple[int, str, tuple[str, ...]]
@@ -218,6 +222,33 @@ class Store:
     def sources(self, version: str) -> dict[str, str]:
         """The files of a version: path -> text.  Raises StoreError if there is no such version."""
         return versions.get(self.connection, version)
+
+    def put_snapshot(self, run: int, kept: Kept) -> None:
+        """Keep in which commit the files of a run are."""
+        with self.transaction() as connection:
+            snapshots.put(connection, int(run), dataclasses.asdict(kept))
+
+    def snapshots(self) -> dict[int, Kept]:
+        """In which commits the files of runs are; a run without one isn't mentioned."""
+        from ..versions.snapshot import Kept
+
+        return {run: Kept(**facts) for run, facts in snapshots.get(self.connection).items()}
+
+    def snapshot(self, run: int) -> Kept | None:
+        """In which commit the files of a run are."""
+        from ..versions.snapshot import Kept
+
+        facts = snapshots.get(self.connection, int(run)).get(int(run))
+        return Kept(**facts) if facts is not None else None
+
+    def put_inputs(self, run: int, inputs: Iterable[Input]) -> None:
+        """Keep which files a run read."""
+        with self.transaction() as connection:
+            snapshots.put_inputs(connection, int(run), inputs)
+
+    def inputs(self, run: int) -> list[Input]:
+        """Which files a run read."""
+        return snapshots.get_inputs(self.connection, int(run))
 
     # -- values --------------------------------------------------------------------------------
 

@@ -33,7 +33,11 @@ def find_root(start: Path | None = None) -> Path:
 
 def open_store(root: str | Path | None = None) -> Store:
     """The store of `root`, or of the current folder's project.  Raises StoreError."""
-    return Store.open(Path(root) if root is not None else find_root())
+    from ..versions.worktrees import clean
+
+    found = Path(root) if root is not None else find_root()
+    clean(found)  # what a killed replay has left
+    return Store.open(found)
 
 
 def query_rows(sql: str, root: str | Path | None = None) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ git, no repository, a slow disk: the version is noted without it, and `note` say
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import time
@@ -80,15 +81,19 @@ def snapshot(root: Path, files: Iterable[Path | str], *, timeout: float = 5.0) -
 def read_source(path: Path) -> str | None:
     """The text of a Python file by its own declared encoding; None if it cannot be read."""
     try:
-        with tokenize.open(path) as stream:
-            return stream.read()
-    except (SyntaxError, UnicodeDecodeError):
-        try:
-            return path.read_bytes().decode("utf-8", "surrogateescape")
-        except OSError:
-            return None
+        return decoded(path.read_bytes())
     except OSError:
         return None
+
+
+def decoded(raw: bytes) -> str:
+    """The bytes of a Python file as text with plain line ends, as `tokenize.open` reads it."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)
+        text = raw.decode(encoding)
+    except (SyntaxError, UnicodeDecodeError, LookupError):
+        return raw.decode("utf-8", "surrogateescape")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _relative(path: Path, root: Path) -> str:

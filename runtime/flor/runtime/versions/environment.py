@@ -66,6 +66,11 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def normal(top: str) -> str:
+    """The distribution that a top-level module most likely belongs to, by normalised name."""
+    return _normal(ALIASES.get(top, top))
+
+
 def imported_packages() -> dict[str, str]:
     """The distributions of the modules imported so far, with their versions (milliseconds).
 
@@ -75,7 +80,7 @@ def imported_packages() -> dict[str, str]:
     tops = {name.partition(".")[0] for name in tuple(sys.modules)} - sys.stdlib_module_names
     found: dict[str, str] = {}
     for top in tops:
-        name = _normal(ALIASES.get(top, top))
+        name = normal(top)
         if name not in installed and _in_packages(top):
             name = _owners().get(top, name)
         if name in installed:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from . import children, data, guard, libraries, patches, real
 from .data import TRACKER_ENV
-from .layers import Layers
+from .layers import Layers, Recorded
+from .past import PastSources
+from .past import install as install_past
 
-__all__ = ["TRACKER_ENV", "Overlay", "activate", "tracker_env"]
+__all__ = ["TRACKER_ENV", "Overlay", "PastSources", "activate", "install_past", "tracker_env"]
 
 
 class Overlay:
@@ -75,22 +77,27 @@ def activate(
     started: float,
     allow_subprocess: bool = False,
     on_stale: Callable[[str], None] | None = None,
+    inputs: Mapping[str, Recorded] | None = None,
+    ended: float = 0.0,
+    past: PastSources | None = None,
 ) -> Overlay:
     """Redirect all writes of this process into `scratch`, for the rest of its life.
 
     `allow`: files and folders that may be written directly.  `started`: when the recorded run
     began, seconds since the epoch; a file read that changed later is stale, and `on_stale` is
-    called with its path the first time.  `allow_subprocess`: do not refuse unknown commands.
+    called with its path the first time; `inputs` are what the run read, `ended` is when it ended.
+    `past`: where an older version's code is, for Python children.  `allow_subprocess`: do not
+    refuse unknown commands.
     Raises RuntimeError when the process has an overlay, OSError when the scratch cannot be made.
     """
     global _active
     if _active is not None:
         raise RuntimeError("florc: the overlay is active already")
     allowed = tuple(real.resolved(os.fspath(path)) for path in allow)
-    layers = Layers(os.fspath(scratch), allowed, started, on_stale)
+    layers = Layers(os.fspath(scratch), allowed, started, on_stale, inputs, ended)
     sys.dont_write_bytecode = True
-    wanted = children.prepare(layers, allowed, allow_subprocess)
-    patches.install(layers, wanted)
+    wanted = children.prepare(layers, allowed, allow_subprocess, past)
+    patches.install(layers, wanted, past)
     libraries.install(layers)
     guard.install(layers, allow_subprocess)
     _active = Overlay(layers)

@@ -17,8 +17,11 @@ from . import data, real
 
 if TYPE_CHECKING:
     from .layers import Layers
+    from .past import PastSources
 
 VARIABLE = "FLOR_REPLAY_OVERLAY"
+MORE = "/more.json"
+"""In the scratch: what is too large for a variable."""
 
 _SITECUSTOMIZE = """\
 import os, sys
@@ -41,7 +44,12 @@ except ImportError:
 """
 
 
-def prepare(layers: Layers, allow: tuple[str, ...], allow_subprocess: bool) -> dict[str, str]:
+def prepare(
+    layers: Layers,
+    allow: tuple[str, ...],
+    allow_subprocess: bool,
+    past: PastSources | None = None,
+) -> dict[str, str]:
     """Write the `sitecustomize`; the environment variables that lead a child to it."""
     folder = layers.scratch + "/python"
     real.make_folders(folder)
@@ -53,6 +61,12 @@ def prepare(layers: Layers, allow: tuple[str, ...], allow_subprocess: bool) -> d
     with real.open_file(part, "w", encoding="utf-8") as stream:
         stream.write(_SITECUSTOMIZE.format(root=root))
     real.replace(part, file)
+    more = {"inputs": layers.inputs, "ended": layers.ended, "past": None}
+    if past is not None:
+        more["past"] = {"root": past.root, "folder": past.folder, "hidden": sorted(past.hidden)}
+    with real.open_file(layers.scratch + MORE + f".{os.getpid()}", "w", encoding="utf-8") as stream:
+        json.dump(more, stream)
+    real.replace(layers.scratch + MORE + f".{os.getpid()}", layers.scratch + MORE)
     settings = {
         "scratch": layers.scratch,
         "allow": allow,
@@ -82,11 +96,20 @@ def rejoin() -> None:
     from pathlib import Path
 
     from . import activate
+    from .past import PastSources, install
 
+    with open(settings["scratch"] + MORE, encoding="utf-8") as stream:
+        more = json.load(stream)
+    past = PastSources(**more["past"]) if more["past"] else None
     activate(
         Path(settings["scratch"]),
         allow=tuple(Path(path) for path in settings["allow"]),
         started=settings["started"],
         allow_subprocess=settings["allow_subprocess"],
+        inputs={path: tuple(known) for path, known in more["inputs"].items()},
+        ended=more["ended"],
+        past=past,
     )
+    if past is not None:
+        install(past)
     sys.dont_write_bytecode = True

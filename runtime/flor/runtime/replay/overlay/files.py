@@ -88,6 +88,8 @@ def _plain_read(layers: Layers, file: Any, mode: str, opener: object) -> bool:
     if opener is not None or any(letter in mode for letter in "wax+"):
         return False
     try:
+        if ".." in os.fsdecode(file).split("/"):
+            return False  # over a folder, perhaps, that only the scratch has
         canon = layers.canonical(file)
         place = layers.reading(canon)
     except (TypeError, ValueError):

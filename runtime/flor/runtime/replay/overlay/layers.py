@@ -14,11 +14,14 @@ import site
 import stat as modes
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import data, real
 from .journal import GONE, LINKS, STALE, Journal
+
+Recorded = tuple[int, int, str | None]
+"""Size, time in ns and hash of a file when the recorded run read it."""
 
 
 def blocked(what: str) -> PermissionError:
@@ -40,6 +43,8 @@ class Layers:
         allow: tuple[str, ...],
         started: float,
         on_stale: Callable[[str], None] | None,
+        inputs: Mapping[str, Recorded] | None = None,
+        ended: float = 0.0,
     ) -> None:
         self.scratch = real.resolved(scratch)
         self.upper = self.scratch + "/files"
@@ -49,6 +54,8 @@ class Layers:
         self.journal = Journal(self.scratch + "/journal")
         self.started = started
         self.on_stale = on_stale
+        self.inputs = inputs or {}  # what the recorded run read
+        self.ended = ended  # when it ended; 0.0: not known
         own = (self.scratch, *(real.resolved(path) for path in allow))
         self._exact = frozenset(own)
         self._below = tuple(path.rstrip("/") + "/" for path in own) + data.PASS_BELOW
@@ -280,7 +287,8 @@ class Layers:
     def note_read(self, path: str) -> None:
         """Note that a canonical path is opened for reading; remember it if it is stale.
 
-        Stale: a real regular file, changed since the recorded run began, so by it or after it.
+        Stale: a real regular file that isn't what the recorded run read; of one that it isn't known
+        to have read, changed since the run began, so by it or after it.
         """
         if path in self.journal.stale or path.startswith(self._installed):
             return
@@ -290,11 +298,23 @@ class Layers:
             status = real.stat(path)
         except OSError:
             return
-        if status.st_mtime <= self.started or not modes.S_ISREG(status.st_mode):
+        if not modes.S_ISREG(status.st_mode) or not self._changed(path, status):
             return
         self.journal.append(STALE, path)
         if self.on_stale is not None:
             self.on_stale(path)
+
+    def _changed(self, path: str, status: os.stat_result) -> bool:
+        """Whether a file isn't what the recorded run read, or may not be."""
+        known = self.inputs.get(path)
+        if known is None:
+            return status.st_mtime > self.started
+        size, mtime_ns, digest = known
+        if (size, mtime_ns) == (status.st_size, status.st_mtime_ns):
+            return False
+        if self.started < status.st_mtime <= self.ended or not self.ended:
+            return True  # the run itself may have written it, and more than once
+        return digest is None or size != status.st_size or digest != _hash(path)
 
     def reading(self, path: str) -> str:
         """`locate` for a file that is opened for reading: stale ones are noted."""
@@ -302,6 +322,17 @@ class Layers:
         if place == path:
             self.note_read(path)
         return place
+
+
+def _hash(path: str) -> str | None:
+    """The hash that a recording keeps of a small file."""
+    import xxhash
+
+    try:
+        with real.open_file(path, "rb") as file:
+            return xxhash.xxh3_128_hexdigest(file.read())
+    except OSError:
+        return None
 
 
 def _installed_folders() -> set[str]:

@@ -123,6 +123,8 @@ def looking(layers: Layers) -> dict[str, Callable[..., Any]]:
         canon = layers.canonical(name)
         if layers.merged(canon):
             return canon, True
+        if not isinstance(said, int) and ".." in os.fsdecode(said).split("/"):
+            return canon, True  # over a folder, perhaps, that only the scratch has
         relative = not isinstance(said, int) and not os.path.isabs(said)
         if relative and layers.getcwd() != real.getcwd():
             return canon, True  # the current folder is in the scratch

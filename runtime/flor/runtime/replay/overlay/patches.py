@@ -18,13 +18,16 @@ from .children import joined
 from .files import opening
 from .layers import Layers
 from .look import looking
+from .past import PastSources
 from .tree import changing, touching
 
 _OWN = __name__.rpartition(".")[0]
 _NEVER = frozenset({"posix", "_io", "builtins", "io", "os", "_frozen_importlib_external"})
 
 
-def install(layers: Layers, child_environment: dict[str, str]) -> None:
+def install(
+    layers: Layers, child_environment: dict[str, str], past: PastSources | None = None
+) -> None:
     """Replace the functions of this process; call it once."""
     made = {**looking(layers), **changing(layers), **touching(layers)}
     opened = opening(layers)
@@ -43,12 +46,18 @@ def install(layers: Layers, child_environment: dict[str, str]) -> None:
     kept.append(io.open)
     builtins.open = opened["open"]
     io.open = opened["open"]
+    io.open_code = _open_code  # runpy's; the import system has its own
     _sweep(swapped)
     shutil._use_fd_functions = False  # type: ignore[attr-defined]
     shutil.rmtree.avoids_symlink_attacks = False  # type: ignore[attr-defined]
     _tempfile(layers)
-    _children(layers, child_environment)
+    _children(layers, child_environment, past)
     install.kept = kept  # type: ignore[attr-defined]
+
+
+def _open_code(path: str) -> Any:
+    """`io.open_code` through the merged view."""
+    return builtins.open(path, "rb")
 
 
 def _claim(original: Any, function: Callable[..., Any]) -> None:
@@ -105,13 +114,15 @@ def _tempfile(layers: Layers) -> None:
     tempfile.mkdtemp = mkdtemp  # type: ignore[assignment]
 
 
-def _children(layers: Layers, wanted: dict[str, str]) -> None:
+def _children(layers: Layers, wanted: dict[str, str], past: PastSources | None) -> None:
     """Children inherit the overlay's environment and start in the folder that is meant."""
     os.environ.update(joined(os.environ, wanted))
     begin = subprocess.Popen.__init__
     assert isinstance(begin, FunctionType)
 
     def start(self: Any, args: Any, *rest: Any, **kw: Any) -> None:
+        if past is not None:
+            args = past.command(args, kw.get("cwd"))
         if kw.get("env") is not None:
             kw["env"] = _environment(kw["env"], wanted)
         if kw.get("cwd") is not None:

@@ -1,0 +1,77 @@
+"""`replay --dry-run`: what would be placed where, and what would be re-executed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from ..ui.render import render
+from ..versions.command import coloured
+from .work import Answered, Request, Work, spans
+
+COLUMNS = ("run", "names", "from", "iterations", "seconds")
+STATEMENTS = ("runs", "version", "statement", "outcome", "confidence", "place", "reason")
+
+
+def dry_run(asked: Request, format: str) -> None:
+    """Print it.
+
+    As a table: first what becomes of today's log statements in versions that differ, with the
+    diff; then the work.  As JSON: the work, each row with both.
+    """
+    if format == "json":
+        _json(asked)
+        return
+    if format == "table" and asked.statements:
+        render(STATEMENTS, [_shown(each) for each in asked.statements], "table")
+        for runs, diff in asked.diffs:
+            print(f"\nrun{'s' * (len(runs) > 1)} {spans(runs)}:")
+            sys.stdout.write(coloured(diff, sys.stdout.isatty()))
+        print()
+    rows = [row for work in asked.work for row in _rows(work)]
+    render(COLUMNS, rows, format)
+    sys.stdout.flush()
+    for line in asked.refusals:
+        print(f"florc: {line}", file=sys.stderr)
+
+
+def _shown(each: Answered) -> tuple[Any, ...]:
+    place = f"{each.file}:{each.line}" if each.file else None
+    confidence = None if each.outcome == "refused" else round(each.confidence, 2)
+    name = each.statement or each.text
+    return (
+        spans(each.runs), each.version, name, each.outcome, confidence, place, each.reason or None,
+    )  # fmt: skip
+
+
+def _rows(work: Work) -> list[tuple[Any, ...]]:
+    names = ", ".join(work.demand.names)
+    starts = work.estimate.starts or (("", -1, 0),)
+    seconds = round(work.estimate.seconds, 3)
+    return [
+        (work.run.run, names, f"{loop} {start}" if start >= 0 else "start", count, seconds)
+        for loop, start, count in starts
+    ]
+
+
+def _json(asked: Request) -> None:
+    """A row for each start of each run; a run of which nothing can be asked has one too."""
+    about: dict[int, list[dict[str, Any]]] = {}
+    for each in asked.statements:
+        facts = {
+            "statement": each.statement or None, "outcome": each.outcome,
+            "confidence": each.confidence, "file": each.file or None, "line": each.line or None,
+            "reason": each.reason or None, "text": each.text,
+        }  # fmt: skip
+        for run in each.runs:
+            about.setdefault(run, []).append(facts)
+    diffs = {run: diff for runs, diff in asked.diffs for run in runs}
+    versions = {run: each.version for each in asked.statements for run in each.runs}
+    rows = [row for work in asked.work for row in _rows(work)]
+    worked = {row[0] for row in rows}
+    rows += [(run, "", None, 0, 0.0) for run in about if run not in worked]
+    full = [
+        (*row, versions.get(row[0]), about.get(row[0], []), diffs.get(row[0]))
+        for row in sorted(rows, key=lambda row: row[0])
+    ]
+    render((*COLUMNS, "version", "statements", "diff"), full, "json")
