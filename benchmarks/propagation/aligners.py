@@ -14,6 +14,7 @@ from histories import Refused
 from judge import NAME, is_probe
 
 TIME_LIMIT = 120
+"""Seconds of the processor for a case."""
 
 
 def florc(new: Mapping[str, str], old: Mapping[str, str], file: str, line: int) -> dict[str, str]:
@@ -32,6 +33,7 @@ def flordb(new: Mapping[str, str], old: Mapping[str, str], file: str, line: int)
     replicate = _replicate()
 
     name = next(path for path in new if NAME in new[path])
+    file = file if file in old else next(iter(old))  # it knows of one file only
     tree, target = ast.parse(new[name]), ast.parse(old[file])
     node = next(n for n in ast.walk(tree) if is_probe(n))
     guard = {c: p for p in ast.walk(tree) for c in ast.iter_child_nodes(p)}
@@ -41,8 +43,8 @@ def flordb(new: Mapping[str, str], old: Mapping[str, str], file: str, line: int)
     def late(*_: object) -> None:
         raise TimeoutError
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(TIME_LIMIT)
+    before = signal.signal(signal.SIGVTALRM, late)
+    signal.setitimer(signal.ITIMER_VIRTUAL, TIME_LIMIT)
     try:
         replicate(tree, node, target)
     except TimeoutError:
@@ -50,8 +52,8 @@ def flordb(new: Mapping[str, str], old: Mapping[str, str], file: str, line: int)
     except Exception as error:
         raise Refused(f"{type(error).__name__}: {error}") from None
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
     return {**old, file: ast.unparse(target)}
 
 

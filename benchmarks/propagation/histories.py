@@ -196,14 +196,14 @@ def _stranger(text: str, probe: Probe, lines: dict[int, int]) -> bool:
 
 def judge(case: Case, aligner: Aligner) -> Found:
     """Run one case."""
-    before = time.perf_counter()
+    before = time.process_time()
     result: dict[str, str] | None = None
     note = ""
     try:
         result = aligner(case.new, case.old, case.file, case.line)
     except Refused as refusal:
         note = str(refusal)
-    seconds = time.perf_counter() - before
+    seconds = time.process_time() - before
     if result is None:
         return Found(case, "refused", seconds, note=note)
     where = next((path for path, text in result.items() if NAME in text), "")

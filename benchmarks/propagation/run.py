@@ -11,9 +11,10 @@ DIR holds bare clones as DIR/owner+name/repo (`--fetch` makes them from github.c
 - *hlast*: the public set of that name, with places chosen by people.
 - *mutations*: base scripts of ours and one kind of edit at a time, so that the place is known.
 
-*Recall*: rightly placed of the answerable. *Precision*: rightly placed of all that was placed, also
-where refusing was right. *Unbound*: placed where a name that it reads isn't bound. flordb is run on
-every `--every`-th case; its row has florc's figures on the same cases beside it.
+Seconds are of the processor. *Recall*: rightly placed of the answerable. *Precision*: rightly
+placed of all that was placed, also where refusing was right. *Unbound*: placed where a name that it
+reads isn't bound. flordb is run on every `--every`-th case; its row has florc's figures on the same
+cases beside it.
 """
 
 from __future__ import annotations

@@ -20,9 +20,8 @@ from florc.propagate.fitting import Fitting
 from florc.propagate.helpers import Helpers
 from florc.propagate.imports import Imports
 from florc.propagate.pieces import defined, leaf_names, left_out, pruned, renamed_text
-from florc.propagate.purity import only_asks
 from florc.propagate.slices import Leaf, Marked, Piece, Slice, marked, selected
-from florc.propagate.slots import Place, Slot, is_elif
+from florc.propagate.slots import Place, Slot
 from florc.propagate.source import Statement, Unit
 from florc.propagate.splice import (
     CannotSplice,
@@ -101,21 +100,15 @@ class _Propagator:
         self._fittings: dict[tuple[str, str], Fitting] = {}
         self.imports = Imports(new.version, old.version, self.bindings)
         self.defined = defined(new)
-        self._undo: list[tuple[Piece, Statement, Statement]] = []
         self.outcomes: list[tuple[tuple[str, int, int], Outcome]] = []
         self.placed: dict[str, list[_Placed]] = defaultdict(list)
         self.helping: dict[Statement, tuple[str, Slot] | str] = {}
 
     def run(self, names: Collection[str] | None) -> Propagation:
-        try:
-            for piece in self.new.pieces:
-                leaves = selected(piece, names)
-                if leaves:
-                    self._piece(piece, leaves)
-        finally:
-            for piece, top, guard in reversed(self._undo):  # versions are kept for further calls
-                piece.top, guard.log = top, False
-                guard.unit.__dict__.pop("plain", None)
+        for piece in self.new.pieces:
+            leaves = selected(piece, names)
+            if leaves:
+                self._piece(piece, leaves)
         self._unreadable()
         outcomes = [o for _, o in sorted(self.outcomes, key=lambda entry: entry[0])]
         return self._written(outcomes)
@@ -123,7 +116,6 @@ class _Propagator:
     # -- one piece --------------------------------------------------------------------------------
 
     def _piece(self, piece: Piece, leaves: list[Leaf]) -> None:
-        self._take_guards(piece)
         source = piece.top.unit.source
         if self.existing.exactly(piece, leaves):
             for leaf in leaves:
@@ -156,29 +148,6 @@ class _Propagator:
         active = self._without_existing(active, fitting, choice)
         if active:
             self._place(piece, active, place, fitting, choice, extra)
-
-    def _take_guards(self, piece: Piece) -> None:
-        """A guard that holds log statements only goes along if the old version hasn't got it.
-
-        One whose test calls what isn't known to be pure isn't a part of the slice by itself; if it
-        may well have effects (`if next(batches)`), it doesn't go along at all.
-        """
-        owner = piece.top.block.owner
-        while (
-            piece.made is None
-            and owner is not None
-            and isinstance(owner.node, ast.If)
-            and not owner.node.orelse
-            and only_asks(owner.node.test)
-            and owner not in self.alignment.statements
-            and not is_elif(owner.block)
-            and all(s is piece.top for s in owner.blocks[0].statements)
-        ):
-            self._undo.append((piece, piece.top, owner))
-            owner.log = True
-            owner.unit.__dict__.pop("plain", None)
-            piece.top = owner
-            owner = owner.block.owner
 
     def _choose(
         self, place: Place, node: ast.stmt, path: str, active: list[Leaf]

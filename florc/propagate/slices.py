@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from florc.propagate.names import flor_names
-from florc.propagate.purity import looks_pure
+from florc.propagate.purity import looks_pure, only_asks
 from florc.propagate.source import (
     Source,
     Statement,
@@ -145,6 +145,7 @@ def mark(
             removed = []
         removed = _opened(removed, {index for file, index in opened if file == path}, tree)
         holding = [n for n in removed if any(flor.is_log(c) for c in ast.walk(n))]
+        holding = _with_guards(tree, holding, removed)
         source = read_source(path, texts[path], tree, frozenset(holding))
         sources[path] = source
         helpers[path] = {source.of_node[n] for n in removed if n not in holding}
@@ -184,6 +185,31 @@ def _outermost(node: ast.AST, kept: set[int]) -> Iterator[ast.stmt]:
             yield child
         elif isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case)):
             yield from _outermost(child, kept)
+
+
+def _with_guards(
+    tree: ast.Module, holding: list[ast.stmt], removed: list[ast.stmt]
+) -> list[ast.stmt]:
+    """With the guards that hold nothing else, though what they ask isn't known to be pure."""
+    parents = {c: p for p in ast.walk(tree) for c in ast.iter_child_nodes(p)} if holding else {}
+    inside = set(removed)
+    found = []
+    for node in holding:
+        while True:
+            guard = parents[node]
+            above = parents.get(guard)
+            if (
+                not isinstance(guard, ast.If)
+                or guard.orelse
+                or not all(child in inside for child in guard.body)
+                or not only_asks(guard.test)
+                or (isinstance(above, ast.If) and above.orelse == [guard])
+            ):
+                break
+            node = guard
+            inside.add(guard)
+        found.append(node)
+    return list(dict.fromkeys(found))
 
 
 def _opened(removed: list[ast.stmt], kept: set[int], tree: ast.Module) -> list[ast.stmt]:
