@@ -84,7 +84,7 @@ class Calls(Expressions):
         return places, others
 
     def _by_keyword(self, objs: set[Obj], kwargs: Keywords) -> set[Obj]:
-        """What `**objs` gives: to `kwargs` by name where dictionaries tell; the rest is returned."""
+        """What `**objs` gives: to `kwargs` by name where dictionaries tell; else it's returned."""
         others: set[Obj] = set()
         for obj in list(objs):
             if obj.kind != "alloc" or obj.type != "builtins.dict" or obj.cls is not None:
@@ -880,7 +880,7 @@ class Calls(Expressions):
                     self.edge(obj.function)
             elif obj.kind in ("alloc", "libbound"):
                 given = set().union(*map(self.heap.elements, self.heap.contents_of(iterator)))
-                self._call_held(obj, given, iterator.site or self.statement, obj.label)
+                self._call_held({obj}, given, set(), iterator.site or self.statement, obj.label)
 
     def _callbacks_of(self, objs: set[Obj]) -> None:
         """What iterating over any of these draws, and calls of what they hold."""
