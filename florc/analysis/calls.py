@@ -935,6 +935,18 @@ class Calls(Expressions):
                     (o for o in receiver if o.cls is not None and self.heap.makes(node, o)), None
                 )
                 found.add(owner or self.heap.alloc(node, effect.type, where=self.function))
+            elif result == "each:args":
+                given = node.args if isinstance(node, ast.Call) else []
+                starred = any(isinstance(a, ast.Starred) for a in given)
+                if len(given) != 1 or starred:
+                    made = self.heap.alloc(node, "builtins.tuple", where=self.function, tag="each")
+                    for place in range(0 if starred else len(given)):
+                        self.heap.add_field(made, f"[{place}]", self.value_of(at(str(place))))
+                    if starred or not given:
+                        self.heap.add_contents(made, self.value_of(at("args")))
+                    found.add(made)
+                if len(given) == 1 or starred or not given:
+                    found |= self.value_of(at("args"))
             elif result == "self":
                 found |= {self._seen_as(obj, effect.type) for obj in receiver}
             elif result == "part:self":
@@ -1033,6 +1045,13 @@ class Calls(Expressions):
                 flat = self._flat(self.value_of(at(location[5:])), node)
                 for keeper in list(keepers):
                     self.heap.add_contents(keeper, flat)
+                continue
+            if location.startswith("drained:"):  # an iterator is used up
+                kept = self.value_of(at(location[8:]))
+                lazy = {o for o in kept if o.kind == "alloc" and (o.type in LAZY or _generator(o))}
+                kept = (kept - lazy).union(*(self._element(obj, node) for obj in lazy))
+                for keeper in list(keepers):
+                    self.heap.add_contents(keeper, kept, by_base=keeper in receiver)
                 continue
             name, _, location = location.rpartition("=")
             methods = {o for o in at(location) if o.kind == "bound" or self._known_method(o)}

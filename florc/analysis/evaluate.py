@@ -545,6 +545,8 @@ class Expressions(State):
         """Whether objects of the type may be an operand of `operator` (None: a comparison)."""
         if type_name in SEQUENCES:
             return isinstance(operator, _CONTAINER_OPERATORS)
+        if type_name in LAZY or self.effects.is_a(type_name, "builtins.iterator"):
+            return False
         declared = self.effects.type(type_name)
         return not (declared.closed or declared.closed_base or declared.plain)
 

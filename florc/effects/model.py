@@ -29,11 +29,13 @@ or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is 
 * ``mutates``: locations that the call may mutate.
 * ``keeps``: locations that the receiver (or the result of a constructor) keeps a reference to;
   ``flat:LOC`` keeps what containers at LOC hold, however nested, instead of the containers,
+  ``drained:LOC`` what iterators at LOC give, instead of them (anything else is kept itself),
   ``func=LOC`` keeps it as its attribute ``func``.
 * ``returns``: ``none`` (an immutable value), ``new``, ``self``, an argument's location,
   ``elem:LOC`` (what LOC contains), ``part:self`` (a part of the receiver, of the given `type`),
   ``holder:LOC`` (a new container of `type` with parts of LOC), ``sum:LOC`` (LOC's items added up),
   ``holding:LOC`` (a new object of `type` that keeps LOC),
+  ``each:args`` (the argument, or a tuple of them if there are several),
   ``call:LOC`` (what calling LOC returns), ``called`` (what the functions in `calls` return),
   ``copy:LOC``, ``deepcopy:LOC``, ``groups:LOC`` (an iterator over pairs of a key and an iterator
   over LOC), ``tees:LOC`` (a tuple of such iterators), ``pairs:LOC`` (key-value pairs of a

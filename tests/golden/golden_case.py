@@ -213,10 +213,11 @@ class Execution:
         """`replay` of a query on the script with the statements added."""
         from flor.runtime.replay import command, work
         from flor.runtime.store import Store
+        from flor.runtime.versions.worktrees import Workplace
 
-        with Store.open(self.folder) as store:
-            asked = work.request(store, self.folder, sql, None, not from_start)
-            report = command.answer(store, asked, jumps=not from_start, workers=1)
+        with Store.open(self.folder) as store, Workplace(self.folder) as place:
+            asked = work.request(store, place, sql, None, not from_start)
+            report = command.answer(store, place, asked, jumps=not from_start, workers=1)
         answers = []
         if asked.work:
             last = max((self.folder / ".flor" / "replays").iterdir(), key=lambda p: int(p.name))
