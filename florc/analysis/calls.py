@@ -936,16 +936,16 @@ class Calls(Expressions):
                 )
                 found.add(owner or self.heap.alloc(node, effect.type, where=self.function))
             elif result == "each:args":
-                given = node.args if isinstance(node, ast.Call) else []
-                starred = any(isinstance(a, ast.Starred) for a in given)
-                if len(given) != 1 or starred:
+                arguments = node.args if isinstance(node, ast.Call) else []
+                starred = any(isinstance(a, ast.Starred) for a in arguments)
+                if len(arguments) != 1 or starred:
                     made = self.heap.alloc(node, "builtins.tuple", where=self.function, tag="each")
-                    for place in range(0 if starred else len(given)):
+                    for place in range(0 if starred else len(arguments)):
                         self.heap.add_field(made, f"[{place}]", self.value_of(at(str(place))))
-                    if starred or not given:
+                    if starred or not arguments:
                         self.heap.add_contents(made, self.value_of(at("args")))
                     found.add(made)
-                if len(given) == 1 or starred or not given:
+                if len(arguments) == 1 or starred or not arguments:
                     found |= self.value_of(at("args"))
             elif result == "self":
                 found |= {self._seen_as(obj, effect.type) for obj in receiver}
