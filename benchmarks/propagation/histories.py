@@ -141,7 +141,7 @@ def _pair(
             made = logged(texts[0], probe)
             shown = (
                 "changed"
-                if counterpart and _changed(probe, counterpart, removed, truth, tests)
+                if counterpart and _changed(probe, counterpart, texts[0], removed, truth, tests)
                 else kind
             )
             yield Case(
@@ -159,9 +159,11 @@ def _alike(new: Probe, old: Probe) -> bool:
 
 
 def _changed(
-    new: Probe, old: Probe, removed: str, truth: str, tests: list[ast.expr]
+    new: Probe, old: Probe, text: str, removed: str, truth: str, tests: list[ast.expr]
 ) -> bool:  # fmt: skip
     """Whether the statement, or its own guard, reads something that the old version hasn't got."""
+    if unbound(truth) or _others(new.node, old.node, text):
+        return True
     values: list[ast.expr] = [new.node.value, *tests]
     if _shape(new) == _shape(old):
         values = tests  # the same but for names
@@ -174,6 +176,27 @@ def _changed(
         if is_probe(node):
             node.value.args[1:] = values  # type: ignore[attr-defined]
     return bool(unbound(ast.unparse(tree)))
+
+
+def _others(new: ast.AST, old: ast.AST, text: str) -> bool:
+    """Whether the old statement reads another variable, which the new version has too."""
+    names = [[n.id for n in ast.walk(part) if isinstance(n, ast.Name)] for part in (new, old)]
+    mentioned = {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}
+    differing = {b for a, b in zip(*names) if a != b} if len(names[0]) == len(names[1]) else set()
+    return bool(differing & mentioned)
+
+
+def _echoed(text: str, line: int, old: str) -> bool:
+    """Whether a line of the block that holds a statement is in the old version, wherever."""
+    known = {row.strip() for row in old.splitlines()}
+    rows = text.splitlines()
+    for node in ast.walk(ast.parse(text)):
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(node, name, None)
+            if isinstance(block, list) and any(s.lineno == line for s in block):
+                spans = [rows[s.lineno - 1 : s.end_lineno] for s in block]
+                return any(len(r.strip()) > 8 and r.strip() in known for g in spans for r in g)
+    return False
 
 
 def _shape(probe: Probe) -> str:

@@ -13,8 +13,12 @@ from florc.propagate.similarity import dice
 from florc.propagate.slots import WINDOW, Place, Slot, all_slots, is_docstring
 from florc.propagate.source import LOOPS, Block, Source, Statement, Unit
 
-LEAN = 0.12
+LEAN = 0.2
 """What a blank line on one side takes from that side's weight, and gives to the other's."""
+SHARED = 0.12
+"""What variables that it shares with the statement on one side only give to that side."""
+MOST = 0.3
+"""So much the weights lean at most."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,8 @@ class Fitting:
         below = range(own.last_line + 1, after[0].first_line)
         gap_above = any(not lines[n - 1].strip() for n in above)
         gap_below = any(not lines[n - 1].strip() for n in below)
-        return LEAN * (gap_below - gap_above) + LEAN * self._affinity(place, before[0], after[0])
+        lean = LEAN * (gap_below - gap_above) + SHARED * self._affinity(place, before[0], after[0])
+        return max(-MOST, min(MOST, lean))
 
     def _affinity(self, place: Place, before: Statement, after: Statement) -> float:
         """Whether its variables are those of what is before (1), after it (-1), or both (0)."""

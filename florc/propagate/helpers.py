@@ -48,9 +48,12 @@ class Helpers:
             return False
         if helper.key == image.key:
             return True
+        votes = self.alignment.votes.get(helper.unit, {})
+        translated = [votes[t].most_common(1)[0][0] if t in votes else t for t in helper.tokens]
+        if translated == list(image.tokens):
+            return True
         if self.alignment.strength[helper] < EDITED:
             return False
-        votes = self.alignment.votes.get(helper.unit, {})
         names = {n: votes[n].most_common(1)[0][0] if n in votes else n for n in binds(helper.node)}
         return set(names.values()) == binds(image.node) and bool(names)
 
