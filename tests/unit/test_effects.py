@@ -19,7 +19,10 @@ torch = pytest.importorskip("torch")
 from effect_samples import SAMPLES, T  # noqa: E402
 
 SHIPPED = sorted((Path(__file__).parents[2] / "florc" / "effects").glob("*.toml"))
-RESULT = r"(elem:|each:|sum:|call:|part:|holder:|flat:|drained:|copy:|deepcopy:|pairs:|values:|holding:|groups:|tees:)?"
+RESULT = (
+    r"(elem:|each:|sum:|call:|part:|holder:|flat:|drained:|copy:|deepcopy:|pairs:|values:|holding:"
+    r"|groups:|tees:)?"
+)
 LOCATION = re.compile(RESULT + r"(\w+=)?(self|args|\d+|[A-Za-z_]\w*)(\.\w+)?(\*[\w.]*)?(\?\w+)?")
 
 
