@@ -111,6 +111,24 @@ def test_jumps_are_exact_with_a_coarse_heap(
     assert found["programs"] > 5 and found["heads"] > 5
 
 
+@pytest.mark.parametrize("crowd", [1, 3])
+def test_jumps_are_exact_in_a_crowd(crowd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One lump for more than `crowd` objects of a type in a set: more is saved, never less."""
+    monkeypatch.setattr("florc.analysis.heap.CROWD", crowd)
+    found = tally(range(220_000 + 10 * crowd, 220_012 + 10 * crowd), every=4)
+    assert found["programs"] > 5 and found["heads"] > 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_many_programs_in_a_crowd(shard: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same over many programs, and from every checkpoint."""
+    monkeypatch.setattr("florc.analysis.heap.CROWD", 1 + shard % 3)
+    first = 320_000 + shard * SHARD
+    found = tally(range(first, first + SHARD // 5), every=1)
+    assert found["programs"] > 10 and found["jumps"] > 10
+
+
 def test_jumps_are_exact_with_few_access_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     """What no path is looked for leads to is saved with the root that holds it."""
     monkeypatch.setattr("florc.analysis.checkpoint_set.MAX_PATHS", 2)

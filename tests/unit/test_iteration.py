@@ -7,6 +7,7 @@ from textwrap import dedent
 
 import pytest
 
+from florc.analysis import heap
 from florc.driver import compile_project
 
 WAYS = [
@@ -105,6 +106,13 @@ WAYS = [
 ]
 
 
+@pytest.fixture(params=[heap.CROWD, 1], ids=["apart", "crowded"])
+def crowd(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects of one type are told apart, or one stands for any two of them."""
+    monkeypatch.setattr(heap, "CROWD", request.param)
+
+
+@pytest.mark.usefixtures("crowd")
 @pytest.mark.parametrize("way", WAYS)
 def test_a_change_of_a_row_changes_the_table(tmp_path: Path, way: str) -> None:
     text = """

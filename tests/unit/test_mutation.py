@@ -7,6 +7,7 @@ from textwrap import dedent
 
 import pytest
 
+from florc.analysis import heap
 from florc.driver import compile_project
 
 WAYS = {
@@ -661,6 +662,13 @@ SAME = {
 }
 
 
+@pytest.fixture(params=[heap.CROWD, 1], ids=["apart", "crowded"])
+def crowd(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects of one type are told apart, or one stands for any two of them."""
+    monkeypatch.setattr(heap, "CROWD", request.param)
+
+
+@pytest.mark.usefixtures("crowd")
 @pytest.mark.parametrize(("name", "way"), ways())
 def test_a_change_is_seen(tmp_path: Path, name: str, way: str) -> None:
     (tmp_path / "other.py").write_text("xs = None\n\ndef grow(v):\n    xs.append(v)\n")
