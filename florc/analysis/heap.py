@@ -125,6 +125,7 @@ class Heap:
         self.apart: set[Obj] = set()  # what these hold that is told apart
         self.lumps: dict[tuple[str, Class | None], Obj] = {}  # each for many objects of a type
         self.lump_of: dict[Obj, Obj] = {}
+        self._ones: set[Obj] = set()  # lumps, and methods bound to them
         self.stand_ins: dict[Obj, set[Obj]] = {}  # lump -> what it stands for
         self._kinds: dict[Obj, _Kind | None] = {}
         self._links: dict[Obj, set[Obj]] = {}  # lump -> whose parts it stands for
@@ -160,8 +161,11 @@ class Heap:
         self.work += len(objs) >> 4
         if self.grain != FINE and self._saturate(key, target, objs):
             return
-        if self.grain == FINE and before + len(objs) > CROWD:
-            objs = self._crowded(key, target, objs)
+        if self.grain == FINE:
+            # A set that holds a lump never gets back what that stands for: it only grows.
+            lumped = not (self._ones.isdisjoint(target) and self._ones.isdisjoint(objs))
+            if lumped or before + len(objs) > CROWD:
+                objs = self._crowded(key, target, objs)
         target |= objs
         if len(target) != before:
             self._changed(key)
@@ -192,6 +196,7 @@ class Heap:
             for obj in crowd:
                 self._join(obj.receiver if method and obj.receiver else obj, lump)
             one = self.library_bound(lump, method) if method else lump
+            self._ones.add(one)
             gone = crowd & target - {one}
             if gone:
                 target -= gone
