@@ -644,8 +644,6 @@ class Heap:
             return self._twin(site, self._entry_of[obj], where)
         if obj.kind == "part":
             return self.part(self._twin(site, owner_of(obj), where), obj.type)
-        if obj.kind == "part" and obj.type:
-            return self.alloc(site, obj.type, where=where, tag=f"copy of {obj.label}")
         if obj.kind != "alloc" or (obj.function is not None and obj.function.generator):
             return obj
         original = self._originals.get(obj, obj)  # a copy of a copy is like a copy: finitely many

@@ -18,8 +18,9 @@ from flor.runtime.replay.laid import LaidOut
 from flor.runtime.replay.overlay.layers import Layers
 from flor.runtime.replay.overlay.past import PastSources
 from flor.runtime.replay.prepare import mismatch, renamed_script
-from flor.runtime.replay.work import mentioned, spans
+from flor.runtime.replay.work import mentioned
 from flor.runtime.store.rows import Run
+from flor.runtime.ui.numbers import spans
 from flor.runtime.versions.contents import Version
 from flor.runtime.versions.worktrees import SCRATCH, Workplace, clean
 from florc.plan import LoopPlan, Plan

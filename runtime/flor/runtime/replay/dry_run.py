@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from ..ui.numbers import runs_named, spans
 from ..ui.render import render
 from ..versions.command import coloured
-from .work import Answered, Request, Work, spans
+from .work import Answered, Request, Work
 
 COLUMNS = ("run", "names", "from", "iterations", "seconds")
 STATEMENTS = ("runs", "version", "statement", "outcome", "confidence", "place", "reason")
@@ -25,7 +26,7 @@ def dry_run(asked: Request, format: str) -> None:
     if format == "table" and asked.statements:
         render(STATEMENTS, [_shown(each) for each in asked.statements], "table")
         for runs, diff in asked.diffs:
-            print(f"\nrun{'s' * (len(runs) > 1)} {spans(runs)}:")
+            print(f"\n{runs_named(runs)}:")
             sys.stdout.write(coloured(diff, sys.stdout.isatty()))
         print()
     rows = [row for work in asked.work for row in _rows(work)]

@@ -42,11 +42,10 @@ class Memory:
 
     def save(self, key: str, value: object) -> None:
         """Keep it, if that can be done."""
-        part = self.folder / f".{key}.{os.getpid()}"
+        from florc.emit.build import replace_file
+
         with contextlib.suppress(Exception):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(pickle.dumps(value))
-            os.replace(part, self.folder / f"{key}.pickle")
+            replace_file(self.folder / f"{key}.pickle", pickle.dumps(value))
             self._evict()
 
     def _evict(self) -> None:

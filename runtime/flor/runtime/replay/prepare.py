@@ -104,8 +104,7 @@ class Preparer:
     def key(self, run: Run) -> tuple[object, ...]:
         """The same for runs of the same version of the same script."""
         kept = self.store.snapshot(run.run)
-        module = run.argv[1] if run.argv[:1] == ("-m",) and len(run.argv) > 1 else None
-        return (kept.commit if kept is not None else None, run.version, run.script, module)
+        return (kept.commit if kept is not None else None, run.version, run.script, run.module)
 
     def placed(self, run: Run, today: Today) -> Placed:
         """What becomes of today's log statements in a run's version.  Raises FlorError.
@@ -247,8 +246,7 @@ class Preparer:
         assert run.script is not None
         real = os.path.realpath(self.root)
         file = folder / run.script
-        module = run.argv[1] if run.argv[:1] == ("-m",) else None
-        target = Target(str(file), module, (), file, folder)
+        target = Target(str(file), run.module, (), file, folder)
         cwd = folder / os.path.relpath(self.moved(run).path(run.cwd or str(self.root)), real)
         inside = Path(os.path.normpath(cwd)).is_relative_to(folder) and cwd.is_dir()
         try:
@@ -262,8 +260,7 @@ class Preparer:
     def _target(self, run: Run) -> Target:
         assert run.script is not None
         file = Path(os.path.abspath(self.root / run.script))
-        module = run.argv[1] if run.argv[:1] == ("-m",) else None
-        return Target(str(file), module, (), file, self.root)
+        return Target(str(file), run.module, (), file, self.root)
 
     def moved(self, run: Run) -> Moved:
         """Leads from where the project was when the run was recorded to where it is."""

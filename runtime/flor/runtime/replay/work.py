@@ -20,6 +20,7 @@ from ..record.promotions import Report, lacking
 from ..record.target import Target, from_script
 from ..record.tree import walk
 from ..store import Store
+from ..ui.numbers import runs_named
 from ..versions.contents import of_run
 from ..versions.git import GitError
 from .demand import NO_RUN, demand, visible
@@ -194,11 +195,9 @@ class _Requester:
         """Say which runs aren't asked, as there is no script today that logs anything in them."""
         seen = visible(self.store, self.sql, every, [run.run for run in group])
         if seen.runs:
-            which = spans([one.run for one in seen.runs])
+            which = runs_named([one.run for one in seen.runs])
             names = ", ".join(seen.names)
-            self.warnings.append(
-                f"run{'s' * (len(seen.runs) > 1)} {which}: not asked for {names}: {today.why}"
-            )
+            self.warnings.append(f"{which}: not asked for {names}: {today.why}")
 
     # -- one version ---------------------------------------------------------------------------
 
@@ -295,19 +294,9 @@ class _Requester:
         for name, reason in lacking.items():
             by_reason.setdefault(reason, []).append(name)
         said = "; ".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
-        which = f"run {runs[0]}" if len(runs) == 1 else f"runs {spans(runs)}"
-        self.refusals.append(f"{which} (version {members[0].version}) can't be asked for {said}")
-
-
-def spans(numbers: Sequence[int]) -> str:
-    """Numbers for people: 1, 2, 3, 7 as "1-3, 7"."""
-    found: list[list[int]] = []
-    for number in numbers:
-        if found and found[-1][1] == number - 1:
-            found[-1][1] = number
-        else:
-            found.append([number, number])
-    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in found)
+        self.refusals.append(
+            f"{runs_named(runs)} (version {members[0].version}) can't be asked for {said}"
+        )
 
 
 def mentioned(sql: str, names: Collection[str | None]) -> set[str] | None:
@@ -325,9 +314,8 @@ def _by_script(
     for run in runs:
         if run.script is None:
             continue
-        module = run.argv[1] if run.argv[:1] == ("-m",) and len(run.argv) > 1 else None
-        path = script if script is not None else str(root / run.script)
-        groups.setdefault((path, None if script is not None else module), []).append(run)
+        key = (str(root / run.script), run.module) if script is None else (script, None)
+        groups.setdefault(key, []).append(run)
     return groups
 
 

@@ -37,6 +37,11 @@ class Run:
     dropped: int = 0
     note: str | None = None
 
+    @property
+    def module(self) -> str | None:
+        """The module that was run (`-m`), None of a script."""
+        return self.argv[1] if self.argv[:1] == ("-m",) and len(self.argv) > 1 else None
+
 
 @dataclass(frozen=True)
 class Record:

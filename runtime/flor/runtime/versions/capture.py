@@ -16,20 +16,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .git import OPTIONS, environment
+
 DIFF_LIMIT = 5_000_000
 """A larger diff (in characters) is kept only up to here, with a note."""
 
 UNTRACKED_LIMIT = 1_000
 """No more untracked files than this are listed, with a note."""
-
-_QUIET = {
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_PAGER": "cat",
-    "LC_ALL": "C",
-}
-_OPTIONS = ("-c", "diff.autoRefreshIndex=false", "-c", "core.fsmonitor=false")
-_OPTIONS += ("-c", "core.untrackedCache=keep", "-c", "core.quotePath=false")
 
 
 @dataclass(frozen=True)
@@ -159,13 +152,11 @@ def _git(folder: Path, deadline: float, *words: str, limit: int | None = None) -
 
     With a `limit` no more than so many bytes are read, and the command is ended there.
     """
-    command = ["git", *_OPTIONS, *words]
-    environment = {k: v for k, v in os.environ.items() if k not in ("GIT_DIR", "GIT_INDEX_FILE")}
-    environment.update(_QUIET)
+    command = ["git", *OPTIONS, *words]
     with subprocess.Popen(
         command,
         cwd=folder,
-        env=environment,
+        env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -204,4 +195,4 @@ def _read(
 
 def _verb(command: Any) -> str:
     """The verb of a git command line of ours."""
-    return str(command[1 + len(_OPTIONS)])
+    return str(command[1 + len(OPTIONS)])

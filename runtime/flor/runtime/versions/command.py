@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from ..errors import FlorError
 from ..store import Store
 from ..store.rows import Run
 from ..ui.commands import open_store
+from ..ui.numbers import spans
 from ..ui.render import render
 from . import git
 from .contents import Version, of_run
@@ -57,20 +58,9 @@ def _rows(store: Store, exact: bool) -> Iterable[tuple[Any, ...]]:
             yield (first.version, *shown, files, listed, message, kept_as)
         else:
             short = commit[:10] + ("+" if first.dirty else "")
-            shown = (_ranges(numbers), first.started, first.branch, short or None)
+            shown = (spans(numbers), first.started, first.branch, short or None)
             yield (first.version, *shown, files, _summary(changed), message)
         before = now or before
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """1, 2, 3, 7 as "1-3, 7"."""
-    spans: list[list[int]] = []
-    for number in numbers:
-        if spans and spans[-1][1] == number - 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
-    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in spans)
 
 
 def _summary(changed: list[tuple[str, str]] | None) -> str | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from . import git
-from .objects import LINK, Entry, name_of
+from .objects import LINK, Entry, content_of, name_of
 
 FILE_LIMIT = 10_000_000
 TOTAL_LIMIT = 200_000_000
@@ -232,7 +232,7 @@ class _Known:
                 oid = str(before[4])
                 self.new[path] = before
             else:
-                content = self._content(self.root / path, mode)
+                content = content_of(self.root / path, mode)
                 oid = name_of("blob", content, self.hash)
                 if keep:
                     found.contents[oid] = content
@@ -244,9 +244,6 @@ class _Known:
             return False
         found.entries[path] = Entry(mode, oid, status.st_size)
         return True
-
-    def _content(self, full: Path, mode: str) -> bytes:
-        return os.fsencode(os.readlink(full)) if mode == LINK else full.read_bytes()
 
     def save(self) -> None:
         """Keep what was learnt, if anything was."""

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 AUTHOR = b"flor <flor@localhost> 0 +0000"
@@ -20,6 +21,11 @@ class Entry:
     mode: str
     oid: str
     size: int
+
+
+def content_of(path: Path, mode: str) -> bytes:
+    """What git keeps of a file: its bytes, a link's target.  Raises OSError."""
+    return os.fsencode(os.readlink(path)) if mode == LINK else path.read_bytes()
 
 
 def name_of(kind: str, content: bytes, algorithm: str = "sha1") -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import git
 from .listing import Limits, Listing, list_files
-from .objects import AUTHOR, MESSAGE, commit_of, tree_of
+from .objects import AUTHOR, MESSAGE, commit_of, content_of, tree_of
 
 SHOWN = 3
 """Files left out that the message names."""
@@ -98,7 +98,7 @@ class Snapshot:
                 continue
             content = self.listing.contents.get(entry.oid)
             if content is None:
-                content = self._content(path)
+                content = content_of(repository.root / path, entry.mode)
             marks[entry.oid] = len(marks) + 1
             parts += [b"blob\nmark :%d\n" % marks[entry.oid], *_data(content)]
         ref = (git.REFS + self.commit).encode()
@@ -118,12 +118,6 @@ class Snapshot:
             raise
         if made.decode().strip() != self.commit:
             raise git.GitError(f"the version was kept as {made.decode().strip()}")
-
-    def _content(self, path: str) -> bytes:
-        full = self.repository.root / path
-        if os.path.islink(full):
-            return os.fsencode(os.readlink(full))
-        return full.read_bytes()
 
 
 def _data(content: bytes) -> Iterable[bytes]:
