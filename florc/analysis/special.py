@@ -24,7 +24,7 @@ _OTHERS = (
 CONVERSIONS = (
     *_ARRAYS,
     *_OTHERS,
-    *(f"__{how}{name}__" for how in ("", "r", "i") for name in OPERATORS.values()),
+    *(f"__{how}{name}__" for how in ("", "r") for name in OPERATORS.values()),
 )
 """Methods that a function which is given the object may call, whatever it is said to do."""
 

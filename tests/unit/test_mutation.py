@@ -198,6 +198,7 @@ WAYS = {
         torch.add(special, 1)
         torch.as_tensor(special)
         operator.index(special)
+        operator.ior(special, 1)
         operator.length_hint(special)
         copy.copy(stated)
         copy.deepcopy(stated)
