@@ -60,4 +60,7 @@ def accepts(function: Function, given: Arguments, bound: int = 0) -> bool:
     lacking |= {
         a.arg for a, default in zip(arguments.kwonlyargs, arguments.kw_defaults) if default is None
     }
+    only_by_place = {a.arg for a in arguments.posonlyargs}
+    if lacking & only_by_place:
+        return False
     return given.more_named or lacking <= given.named

@@ -27,6 +27,8 @@ from florc.frontend.scopes import Scope
 from florc.plan import Excluded, Guarded, Member
 
 MAX_PATHS = 4000
+MAX_DOTS = 6
+"""Attributes in an access path; what lies deeper is saved with the last of them."""
 _METHODS = ("bound", "libbound")
 
 
@@ -228,7 +230,7 @@ class _Roots:
         expanded: set[Obj] = set()  # by a path that leads to nothing else
 
         def push(path: str, objs: set[Obj], sure: bool) -> None:
-            if path.count(".") > 6:
+            if path.count(".") > MAX_DOTS:
                 return
             if found and len(queue) > 4 * MAX_PATHS:
                 self.cut = True
@@ -251,6 +253,9 @@ class _Roots:
                 continue
             seen.add((path, obj))
             found.append((path, obj))
+            if path.count(".") == MAX_DOTS:
+                self.ends.add(path)
+                continue
             if self.cut:
                 continue
             if obj in expanded and (path.count(".") > 2 or single(obj, self.summaries)):
@@ -534,6 +539,13 @@ def _add_mutated(
 
     for path, obj in pairs:
         change = changes.get(owner_of(obj))
+        if path in ends and obj.kind == "alloc":  # all that comes after it is saved with it
+            inside = {o for o in heap.held({obj}) if o in changes and not _harmless(summaries, o)}
+            if inside:
+                first = changes[min(inside, key=repr)]
+                access = first.whole or next(iter(first.attributes.values()))
+                add(path, access, any(changes[o].certain for o in inside))
+                continue
         if change is None:
             continue
         # Only a path that can lead to nothing else, to an object that is the only one of its
@@ -571,7 +583,7 @@ def _add_mutated(
             break
         if obj.kind in ("function", "class", "module", "library", "bound", "libbound"):
             continue
-        entered = path.count(".") < 6 and not cut and path not in ends
+        entered = not cut and path not in ends
         if obj.cls is not None and entered and not heap.contents_of(obj):
             continue  # entered by its attributes
         inside = heap.held({obj}) & missing
