@@ -208,6 +208,22 @@ class _Reader:
         statement.last = len(source.statements) - 1
 
 
+def is_elif_of(node: ast.stmt, around: ast.AST | None) -> bool:
+    """Whether an `if` is the `elif` of the one around it."""
+    return (
+        isinstance(node, ast.If)
+        and isinstance(around, ast.If)
+        and around.orelse == [node]
+        and node.col_offset == around.col_offset
+    )
+
+
+def is_hollow(statement: Statement) -> bool:
+    """Whether a compound statement's blocks hold nothing but `pass`."""
+    inside = [s for block in statement.blocks for s in block.statements]
+    return bool(inside) and all(isinstance(s.node, ast.Pass) for s in inside)
+
+
 def named_blocks(node: ast.AST) -> Iterator[tuple[str, list[ast.stmt]]]:
     """The blocks of a compound statement, in textual order, with their names."""
     if body := getattr(node, "body", None):
