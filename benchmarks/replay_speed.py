@@ -1,6 +1,6 @@
 """What a replay saves: one version and twelve, against running the scripts again.
 
-    python benchmarks/replay_speed.py [--epochs N] [--no-write]
+    python benchmarks/replay_speed.py [--epochs N] [--keep DIR | --recorded DIR] [--no-write]
 
 Twelve versions of the digits example are recorded: renamed variables and functions, another
 optimizer, a split module, other settings.  Then a log statement is put into today's script and
@@ -11,6 +11,9 @@ against one replay of all.  Statements:
 
 - *outer*: `weight_norm`, at the end of every epoch;
 - *inner*: `grad_norm`, at every step of the last quarter of the epochs.
+
+Times are of the clock and, where other programs share the machine, of the processor: that of the
+command with all that it starts.
 
 Each replay asks for a name that nothing has answered yet.  The table goes to
 benchmarks/RESULTS.md.
@@ -23,6 +26,7 @@ import datetime
 import json
 import os
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
@@ -38,7 +42,7 @@ RESULTS = HERE / "RESULTS.md"
 DIGITS = HERE.parent / "examples" / "digits" / "train.py"
 FLOR = [sys.executable, "-m", "flor.runtime"]
 MARK = "<!-- written by replay_speed.py -->\n"
-ALONE = (1, 4, 8, 12)
+ALONE = (1, 6, 12)
 """The runs that are also replayed one by one."""
 WORKERS = (1, 2)
 
@@ -140,25 +144,38 @@ def write_project(folder: Path, files: Files) -> None:
     (folder / "pyproject.toml").touch()
 
 
-def timed(command: Sequence[str], folder: Path) -> tuple[float, str]:
-    """Seconds of a command, and what it printed.  It has to succeed."""
+@dataclass(frozen=True)
+class Times:
+    """Seconds of a command, of the clock and of the processor."""
+
+    wall: float
+    cpu: float
+
+    def __add__(self, other: Times) -> Times:
+        return Times(self.wall + other.wall, self.cpu + other.cpu)
+
+
+def timed(command: Sequence[str], folder: Path) -> tuple[Times, str]:
+    """How long a command took, and what it printed.  It has to succeed."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.perf_counter()
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    seconds = time.perf_counter() - begun
+    wall = time.perf_counter() - begun
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
-    return seconds, done.stdout
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Times(wall, cpu), done.stdout
 
 
 @dataclass
 class Measured:
-    """Seconds: re-runs of versions, and replays by (statement, workers, run or None for all)."""
+    """Re-runs of versions, and replays by (statement, workers, run or None for all)."""
 
     epochs: int
-    steps: int = 0
-    reruns: dict[int, float] = field(default_factory=dict)
-    beside: dict[tuple[str, int, int], float] = field(default_factory=dict)
-    replays: dict[tuple[str, int, int | None], float] = field(default_factory=dict)
+    reruns: dict[int, Times] = field(default_factory=dict)
+    beside: dict[tuple[str, int, int], Times] = field(default_factory=dict)
+    replays: dict[tuple[str, int, int | None], Times] = field(default_factory=dict)
 
 
 class Bench:
@@ -167,31 +184,28 @@ class Bench:
     def __init__(self, folder: Path, epochs: int) -> None:
         self.project, self.plain = folder / "project", folder / "plain"
         for each in (self.project, self.plain):
-            each.mkdir()
+            each.mkdir(exist_ok=True)
         self.script = ["train.py", "--epochs", str(epochs)]
         self.files = versions()
         self.measured = Measured(epochs)
         self._asked = 0
 
     def record(self) -> None:
-        """Record every version, then run each again."""
-        for files in self.files:
+        """Record every version."""
+        for number, files in enumerate(self.files, 1):
             write_project(self.project, files)
-            timed([*FLOR, "record", *self.script], self.project)
-            say(f"recorded {len(self.measured.reruns) + 1}")
-            self.measured.reruns[len(self.measured.reruns) + 1] = 0.0
-        for run in self.measured.reruns:
-            self.measured.reruns[run] = self.rerun(run)
+            seconds, _ = timed([*FLOR, "record", *self.script], self.project)
+            say(f"recorded {number}: {seconds}")
 
-    def rerun(self, run: int) -> float:
-        """Seconds of a plain run."""
+    def rerun(self, run: int) -> Times:
+        """A plain run."""
         write_project(self.plain, self.files[run - 1])
         seconds, _ = timed([sys.executable, *self.script], self.plain)
-        say(f"re-run of {run}: {seconds:.2f} s")
+        say(f"re-run of {run}: {seconds}")
         return seconds
 
-    def replay(self, kind: str, workers: int, run: int | None) -> float:
-        """Seconds of a replay; every value has to come out."""
+    def replay(self, kind: str, workers: int, run: int | None) -> Times:
+        """A replay; every value has to come out."""
         self._asked += 1
         name, inner = f"{kind}_{self._asked}", kind == "inner"
         write_project(self.project, asked(self.files[-1], name, inner))
@@ -204,18 +218,18 @@ class Bench:
         options = ["--yes", "--quiet", "--workers", str(workers), "--format", "json"]
         seconds, out = timed([*FLOR, "replay", *options, sql], self.project)
         rows = json.loads(out)
-        runs = {run} if run else set(self.measured.reruns)
+        runs = {run} if run else {number for number, _ in enumerate(self.files, 1)}
         assert {row["run"] for row in rows} == runs, sql
         assert all(row[name] is not None for row in rows), sql
         each = self.measured.epochs // 4 if inner else self.measured.epochs
         assert len({(row["run"], row["epoch"]) for row in rows}) == each * len(runs), sql
-        say(f"replay {kind}, {workers} workers, {run or 'all'}: {seconds:.2f} s, {len(rows)} rows")
+        say(f"replay {kind}, {workers} workers, {run or 'all'}: {seconds}, {len(rows)} rows")
         return seconds
 
     def measure(self) -> Measured:
-        """All of it."""
-        self.record()
+        """Everything but the recording."""
         found = self.measured
+        found.reruns = {number: self.rerun(number) for number, _ in enumerate(self.files, 1)}
         for kind in ("outer", "inner"):
             for workers in WORKERS:
                 for run in ALONE:
@@ -234,29 +248,29 @@ def table(found: Measured) -> str:
     import torch
 
     load = ", ".join(f"{n:.1f}" for n in os.getloadavg())
-    total = sum(found.reruns.values())
     lines = [
         f"{datetime.date.today()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"torch {torch.__version__}, one training thread, {found.epochs} epochs, "
         f"load average at the end {load}.",
         "",
-        "| statement | workers | one version: re-run, s | replay, s | ratio, median "
+        "| statement | workers | time | one version: re-run, s | replay, s | ratio, median "
         "(least to largest) | twelve: re-runs, s | replay, s | ratio |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
+    total = sum(found.reruns.values(), Times(0.0, 0.0))
     for kind, workers, run in found.replays:
-        if run is not None:
-            continue
-        plain = [found.beside[kind, workers, one] for one in ALONE]
-        alone = [found.replays[kind, workers, one] for one in ALONE]
-        ratios = [a / b for a, b in zip(plain, alone, strict=True)]
-        everything = found.replays[kind, workers, None]
-        lines.append(
-            f"| {kind} | {workers} | {statistics.median(plain):.1f} | "
-            f"{statistics.median(alone):.1f} | **{statistics.median(ratios):.2f}** "
-            f"({min(ratios):.2f} to {max(ratios):.2f}) | {total:.1f} | {everything:.1f} | "
-            f"**{total / everything:.2f}** |"
-        )
+        for which in ("wall", "cpu") if run is None else ():
+            plain = [getattr(found.beside[kind, workers, one], which) for one in ALONE]
+            alone = [getattr(found.replays[kind, workers, one], which) for one in ALONE]
+            ratios = [a / b for a, b in zip(plain, alone, strict=True)]
+            everything = getattr(found.replays[kind, workers, None], which)
+            again = getattr(total, which)
+            lines.append(
+                f"| {kind} | {workers} | {which} | {statistics.median(plain):.1f} | "
+                f"{statistics.median(alone):.1f} | **{statistics.median(ratios):.2f}** "
+                f"({min(ratios):.2f} to {max(ratios):.2f}) | {again:.1f} | {everything:.1f} | "
+                f"**{again / everything:.2f}** |"
+            )
     return "\n".join(lines) + "\n"
 
 
@@ -273,12 +287,17 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--no-write", action="store_true", help="only print")
     parser.add_argument("--keep", type=Path, help="leave the recorded project here")
+    parser.add_argument("--recorded", type=Path, help="such a project, of as many epochs")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="florc-bench-") as folder:
+        if arguments.recorded:
+            shutil.copytree(arguments.recorded, Path(folder) / "project")
         bench = Bench(Path(folder), arguments.epochs)
-        text = table(bench.measure())
+        if not arguments.recorded:
+            bench.record()
         if arguments.keep:
             shutil.copytree(bench.project, arguments.keep)
+        text = table(bench.measure())
     print(text)
     if not arguments.no_write:
         write(text)

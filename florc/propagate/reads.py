@@ -111,7 +111,7 @@ class Reader:
         """Definitions, with those that a caller gives for a parameter of a unit of one version."""
         found = set(sites)
         for path, index in sites:
-            unit = next((u for u in bound.source.units if u.path == path), None)
+            unit = bound.source.unit(path)
             if index < 0 and unit is not None and not self._paired(unit):
                 found |= arguments(bound, unit, name)
         return frozenset(found)
@@ -122,7 +122,7 @@ class Reader:
     def _site_image(self, site: tuple[str, int], name: str) -> tuple[tuple[str, int], str] | None:
         path, index = site
         if index < 0:  # a parameter
-            unit = next((u for u in self.new.units if u.path == path), None)
+            unit = self.new.unit(path)
             match = self.alignment.units.get(unit) if unit else None
             if unit is None or match is None or match.source is not self.old:
                 return None

@@ -128,6 +128,14 @@ class Source:
         """Its lines, as `ast` counts them."""
         return NEWLINE.split(self.text)
 
+    def unit(self, path: str) -> Unit | None:
+        """The unit of a path."""
+        return self._by_path.get(path)
+
+    @cached_property
+    def _by_path(self) -> dict[str, Unit]:
+        return {unit.path: unit for unit in self.units}
+
     @property
     def module(self) -> Unit:
         """The unit of the module itself."""
