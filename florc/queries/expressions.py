@@ -51,6 +51,8 @@ FUNCTIONS: dict[type[exp.Expr], str] = {
 }  # fmt: skip
 """Functions of their operands only; `max` and `min` with several operands."""
 EQUAL = "({} = {})"
+TWO_SIDED = {f"({{}} {sign} {{}})" for sign in ("=", "<>", "<", "<=", ">", ">=")}
+ROUNDING = {"({} + {})", "({} - {})", "({} * {})", "-({})"}
 STRICT = {f"({{}} {sign} {{}})" for sign in ("=", "<>", "<", "<=", ">", ">=", "+", "-", "*")}
 """What is NULL where a side is."""
 RANKED = (*COMPARISONS, exp.Between, exp.In, exp.Not, exp.And, exp.Or)
@@ -269,6 +271,13 @@ def combined(form: str, values: Sequence[Value]) -> Value:
     if unknown == YES and guarded("unknown-leaf"):
         return unknowable(influence)
     aliases = frozenset[str]().union(*(value.aliases for value in values))
+    vague = any(value.approximate for value in values)
+    if vague and form in TWO_SIDED and guarded("digits"):
+        one, other = (value.sql for value in values)
+        near = f"(coalesce(abs({one} - {other}) <= 1e-9 * (abs({one}) + abs({other})), 0))"
+        unknown = either(unknown, Flag(near, aliases))
+    elif vague and form not in ROUNDING:
+        return unknowable(influence)
     nulls = [value.sql == "NULL" and value.unknown == NO for value in values]
     if form == "({} IS {})" and all(nulls):
         return Value("1", influence=influence)
@@ -277,7 +286,8 @@ def combined(form: str, values: Sequence[Value]) -> Value:
     if form == EQUAL and unknown == NO:
         pair = (values[0], values[1])
         return Value(form.format(*(v.sql for v in values)), NO, influence, aliases, equal=pair)
-    return Value(form.format(*(value.sql for value in values)), unknown, influence, aliases)
+    sql = form.format(*(value.sql for value in values))
+    return Value(sql, unknown, influence, aliases, approximate=vague and form in ROUNDING)
 
 
 def comparison(sign: str, one: Value, other: Value) -> Truth:

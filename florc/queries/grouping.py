@@ -16,6 +16,7 @@ from .values import NO, Flag, Value, all_known, both, either, limited, negated, 
 if TYPE_CHECKING:
     from .blocks import Item
     from .context import Context
+    from .fixed import Complete
     from .joins import Frame
     from .values import Truth
 
@@ -95,8 +96,12 @@ class Keys:
 class GroupExpressions(Expressions):
     """Expressions over groups."""
 
-    def __init__(self, context: Context, scope: Scope, keys: Keys, bare: Flag | None) -> None:
+    def __init__(
+        self, context: Context, scope: Scope, keys: Keys, bare: Flag | None,
+        groups: Complete | None,
+    ) -> None:  # fmt: skip
         super().__init__(context, scope)
+        self.groups = groups
         self.keys = keys
         self.bare = bare  # where a bare column may come from; None: anywhere
 
@@ -114,7 +119,7 @@ class GroupExpressions(Expressions):
             if not guarded("aggregate") and node.this is not None:
                 if isinstance(node.this, exp.Column):
                     return Expressions(self.context, self.scope).value(node.this)
-            return plain
+            return self.groups.value(node, plain) if self.groups is not None else plain
         return super().value(node)
 
     def column(self, node: exp.Column) -> Value:

@@ -39,6 +39,7 @@ GUARDS = {
     "argument-alone": "a bare column follows MIN or MAX only if that is the one aggregate",
     "influence-or": "a side of an OR matters unless the other one is true for certain",
     "influence-and": "a side of an AND matters unless the other one is false for certain",
+    "digits": "a sum's last digits depend on the order of the rows",
     "new-loops": "rows of a loop that wasn't noted stand for no one knows how many",
 }
 """Name -> why."""

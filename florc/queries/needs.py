@@ -10,6 +10,7 @@ from .analyse import Analysis, Scan
 from .blocks import Block, Item, TooComplex, from_clause
 from .context import Context, Unknowns
 from .relations import relation
+from .semijoin import some
 from .values import NO, YES, Flag, both, either, merged
 
 NODE = ("run", "flor:node", "flor:shape")
@@ -168,13 +169,14 @@ class _Assembly:
         own = [c for c in conditions if c.aliases <= alias]
         joint = [c for c in conditions if not c.aliases <= alias]
         if self.context.precise and others:
-            own += _partners(alias, others, joint)
+            partner = some(others, joint)
+            own += [partner] if joint else []
         told = []
         for column, flag in zip(columns, flags):
             if not flag.aliases <= alias:
                 near = [c for c in joint if c.aliases]
                 if self.context.precise and flag.aliases <= reach:
-                    flag = _exists(others, [*near, flag], alias)
+                    flag = some(others, [*near, flag])
                 else:
                     flag = self._unknown(item, column)
             told.append(flag)
@@ -208,38 +210,3 @@ class _Assembly:
         ordered = sorted(names, key=lambda name: int(name[1:]))
         tables = ", ".join(f"{n} AS MATERIALIZED ({self.context.tables[n]})" for n in ordered)
         return f"WITH {tables} {sql}"
-
-
-def _exists(items: Sequence[Item], conditions: Sequence[Flag], outer: frozenset[str]) -> Flag:
-    flag = both(*conditions)
-    where = "" if flag == YES else f" WHERE {flag.sql}"
-    return Flag(f"EXISTS (SELECT 1 FROM {from_clause(items)}{where})", outer)
-
-
-def _partners(alias: frozenset[str], others: Sequence[Item], joint: Sequence[Flag]) -> list[Flag]:
-    """That an item's row has partners in the others: a semi-join."""
-    reach = frozenset(other.alias for other in others)
-    theirs = [c for c in joint if c.aliases <= reach]
-    mine, wanted, rest = [], [], []
-    for condition in joint:
-        if condition.aliases <= reach:
-            continue
-        pair = condition.equal
-        if pair is not None and pair[1].aliases <= alias and pair[0].aliases <= reach:
-            pair = (pair[1], pair[0])
-        if pair is not None and pair[0].aliases <= alias and pair[1].aliases <= reach:
-            if pair[0].aliases and pair[1].aliases:
-                mine.append(pair[0].sql)
-                wanted.append(pair[1].sql)
-                continue
-        rest.append(condition)
-    found = []
-    if mine:
-        flag = both(*theirs)
-        where = "" if flag == YES else f" WHERE {flag.sql}"
-        left = mine[0] if len(mine) == 1 else f"({', '.join(mine)})"
-        right = f"SELECT {', '.join(wanted)} FROM {from_clause(others)}{where}"
-        found.append(Flag(f"{left} IN ({right})", alias))
-    if rest:
-        found.append(_exists(others, joint, alias))
-    return found

@@ -11,6 +11,7 @@ from sqlglot import exp
 from .blocks import Block, Relation, TooComplex, checked
 from .catalogue import fold
 from .expressions import Expressions, Scope
+from .fixed import complete
 from .grouping import GroupExpressions, Keys, aggregates, argument_row
 from .guards import guarded
 from .joins import Frame, frames_of
@@ -47,12 +48,15 @@ def select_relation(
         fold(one.alias): one.this for one in select.expressions if isinstance(one, exp.Alias)
     }
     blocks: list[tuple[Block, list[Value]]] = []
-    for frame in frames_of(context, select, parent):
+    frames = frames_of(context, select, parent)
+    for frame in frames:
         scope = Scope(frame.sources, parent, aliases)
         where = select.args.get("where")
         conditions = Expressions(context, scope).conjuncts(where.this) if where else []
         if grouped:
-            blocks += _grouped(context, select, frame, scope, conditions, found, bool(seen))
+            blocks += _grouped(
+                context, select, frame, scope, conditions, found, bool(seen), len(frames)
+            )
         elif seen:
             blocks += _windowed(context, select, frame, scope, conditions, seen)
         else:
@@ -122,14 +126,15 @@ def order_value(
 
 def _grouped(
     context: Context, select: exp.Select, frame: Frame, scope: Scope,
-    conditions: Sequence[Truth], found: Sequence[exp.Expr], windowed: bool,
+    conditions: Sequence[Truth], found: Sequence[exp.Expr], windowed: bool, frames: int,
 ) -> list[tuple[Block, list[Value]]]:  # fmt: skip
     plain = Expressions(context, scope)
     group = select.args.get("group")
     nodes = [_group_key(select, node) for node in (group.expressions if group else ())]
     keys = Keys(nodes, [plain.value(node) for node in nodes])
     bare = argument_row(context, frame, conditions, keys, found, scope)
-    evaluate = GroupExpressions(context, scope, keys, bare)
+    groups = complete(context, frame, conditions, keys.values, scope, frames) if nodes else None
+    evaluate = GroupExpressions(context, scope, keys, bare, groups)
     having = select.args.get("having")
     more = evaluate.conjuncts(having.this) if having else []
     output: Output = evaluate.value

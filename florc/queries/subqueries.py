@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from .blocks import Block, Relation, TooComplex, from_clause, rows_of, with_conditions
+from .blocks import Relation, TooComplex, rows_of, with_conditions
 from .expressions import COMPARISONS, Expressions, Scope, comparison, known_null_or
 from .fixed import fixed_scalar
 from .guards import guarded
+from .semijoin import some
 from .values import (
     NO,
     YES,
@@ -83,23 +84,11 @@ def _note(
     return found
 
 
-def _rendered(block: Block, flags: Flag) -> Flag:
-    """EXISTS over a block's items."""
-    if flags == NO:
-        return NO
-    if not block.items:
-        return flags
-    inner = frozenset(item.alias for item in block.items)
-    where = "" if flags == YES else f" WHERE {flags.sql}"
-    sql = f"EXISTS (SELECT 1 FROM {from_clause(block.items)}{where})"
-    return Flag(sql, flags.aliases - inner)
-
-
 def _some(context: Context, blocks: Relation) -> Flag:
     """Whether a relation may have a row."""
     if not context.precise:
         return YES
-    return either(*(_rendered(block, block.may) for block in rows_of(blocks)))
+    return either(*(some(b.items, [c.may for c in b.conditions]) for b in rows_of(blocks)))
 
 
 def _surely(context: Context, blocks: Relation) -> Flag:
@@ -108,7 +97,9 @@ def _surely(context: Context, blocks: Relation) -> Flag:
         return NO
     if not guarded("exists-certain"):
         return _some(context, blocks)
-    return either(*(_rendered(block, block.must) for block in rows_of(blocks) if block.certain))
+    return either(
+        *(some(b.items, [c.must for c in b.conditions]) for b in rows_of(blocks) if b.certain)
+    )
 
 
 def inside(context: Context, node: exp.Expr, scope: Scope) -> Influence:

@@ -83,6 +83,7 @@ class Value:
     influence: Influence = field(default_factory=dict)
     aliases: frozenset[str] = frozenset()
     loose: bool = False  # only equal to the real value, as 1 is to 1.0
+    approximate: bool = False  # but for the last digits
     kind: str = ""  # of a plain column: what SQLite makes of it in comparisons
     equal: tuple[Value, Value] | None = field(default=None, compare=False)  # it says these are
 
