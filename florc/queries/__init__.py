@@ -11,6 +11,7 @@ from .context import ROWS, UNKNOWN, Unknowns
 from .errors import QueryError
 from .needs import NODE, Need, derive
 from .parse import parse_query
+from .selectivity import selectivity
 
 __all__ = [
     "NODE",
@@ -27,5 +28,6 @@ __all__ = [
     "derive",
     "fold",
     "parse_query",
+    "selectivity",
     "view_names",
 ]

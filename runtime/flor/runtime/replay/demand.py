@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from florc.queries import Analysis, Need, QueryError, analyse, derive
+from florc.queries import Analysis, Need, QueryError, analyse, derive, selectivity
 
 from ..store.edits import quoted
 from ..store.positions import ROOT, Position, shape_paths
@@ -55,6 +55,8 @@ class Demand:
     declarations: tuple[Declaration, ...] = ()
     deciding: frozenset[str] = frozenset()
     early: frozenset[str] = frozenset()
+    shares: Mapping[str, float] = field(default_factory=dict)
+    """For names in `deciding`: a guess at what their conditions leave."""
 
 
 def demand(
@@ -165,6 +167,13 @@ class _Deriver:
             tuple(dict.fromkeys(d for d in declared if d[1] in read)),
             frozenset(deciding),
             frozenset(early),
+            {
+                name: selectivity(analysis, column)
+                for column in dict.fromkeys(c for scan in analysis.scans for c in scan.columns)
+                if column in analysis.catalogue.columns
+                for family, name in [analysis.catalogue.origin(column)]
+                if family == "log" and name in deciding
+            },
         )
 
     # -- which statements a run lacks ----------------------------------------------------------
