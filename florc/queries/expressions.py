@@ -309,4 +309,6 @@ def column_value(cell: Cell, shown: str, unknown: Flag, hindsight: bool, kind: s
 
 def known_null_or(one: Value) -> Flag:
     """Whether a value may be NULL."""
+    if one.kind in ("run", "runs.run"):
+        return one.unknown
     return either(one.unknown, Flag(f"({one.sql} IS NULL)", one.aliases))

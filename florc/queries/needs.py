@@ -48,6 +48,7 @@ class Need:
             previous = where
             where = re.sub(r"\((\([^()]*\)|EXISTS [^ ]*) IS TRUE\)", r"\1", where)
         where = re.sub(rf'\b{self.alias}\."(\w+)"', r"\1", where)
+        where = re.sub(r'(?:\w+\.)?"flor:unknown:([^"]+)"', r"unknown(\1)", where)
         return where or None
 
     def text(self, name: Callable[[int], str]) -> str:

@@ -136,11 +136,12 @@ def among(context: Context, node: exp.In, scope: Scope) -> Truth:
     for block in blocks:
         same = comparison("=", left, block.outputs[0][1])
         equal.append(with_conditions(block, [same]))
-        no_telling = either(known_null_or(left), known_null_or(block.outputs[0][1]))
-        empty = Truth(no_telling, NO, NO, NO)
-        null.append(with_conditions(block, [empty]))
-        near = either(same.may, no_telling) if guarded("in-null") else same.may
-        relevant.append(with_conditions(block, [Truth(near, YES, NO, NO, same.influence)]))
+        relevant.append(equal[-1])
+        for flag in (known_null_or(left), known_null_or(block.outputs[0][1])):
+            if flag != NO:
+                empty = with_conditions(block, [Truth(flag, NO, NO, NO, same.influence)])
+                null.append(empty)
+                relevant += [empty] if guarded("in-null") else []
     may, must = _some(context, tuple(equal)), _surely(context, tuple(equal))
     perhaps = either(may, _some(context, tuple(null)))
     if not guarded("in-null"):
