@@ -131,9 +131,9 @@ def _behind(context: Context, table: str, keys: Sequence[Key]) -> Flag:
         mine, best = key.value.sql, f"{alias}.k{i}"
         sign = "<" if key.descending else ">"
         beyond = f"coalesce({mine} {sign} {best}, 0)"
-        if guarded("limit-nulls"):
-            first, second = (best, mine) if key.nulls_first else (mine, best)
-            beyond = f"({beyond} OR ({first} IS NULL AND {second} IS NOT NULL))"
+        nulls_first = key.nulls_first == guarded("limit-nulls")
+        first, second = (best, mine) if nulls_first else (mine, best)
+        beyond = f"({beyond} OR ({first} IS NULL AND {second} IS NOT NULL))"
         later = f"({beyond} OR ({mine} IS {best} AND {later}))" if later else beyond
     known = all_known([key.value for key in keys])
     aliases = frozenset[str]().union(*(key.value.aliases for key in keys))

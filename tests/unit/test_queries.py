@@ -7,7 +7,7 @@ import pytest
 from flor.runtime.replay.demand import demand
 from flor.runtime.store import RunWriter, Store
 from florc.plan import LogStatement, LoopPlan, Plan
-from florc.queries import Catalogue, QueryError, Unknowns, analyse, derive
+from florc.queries import Catalogue, QueryError, Unknowns, analyse, derive, guards
 
 CATALOGUE = Catalogue(
     loops=("epoch", "step"),
@@ -124,6 +124,25 @@ def test_each_scan_has_its_own_columns():
 )  # fmt: skip
 def test_filter(sql, expected):
     assert sorted(filters(sql), key=repr) == sorted(expected, key=repr)
+
+
+def test_precautions_that_few_stores_would_tell():
+    asked = "SELECT h FROM logs WHERE epoch > random()"
+    assert filters(asked) == [(("h",), None)]
+    with guards.without("random"):
+        assert filters(asked) == [(("h",), "(epoch > random())")]
+    asked = "SELECT h FROM logs WHERE loss > (SELECT avg(loss) FROM logs)"
+    ((_, where),) = filters(asked)
+    assert "1e-9" in where and where.endswith("FROM logs AS s3)))")
+    with guards.without("digits"):
+        assert "1e-9" not in filters(asked)[0][1]
+    # Rows of a loop that the run didn't note: no one knows how many there will be.
+    counted = analyse("SELECT count(*) FROM (SELECT h, epoch FROM logs) WHERE epoch > 1", CATALOGUE)
+    unknowns = Unknowns({"h": True}, frozenset({"h"}), rows=True)
+    (need,) = derive(counted, unknowns)
+    assert need.columns == ("h",) and "(epoch > 1)" in need.condition
+    with guards.without("new-loops"):
+        assert derive(counted, unknowns) == ()
 
 
 def test_unknown_column_names_the_place_to_look():
