@@ -26,6 +26,8 @@ Cells = Mapping[tuple[str, int], set[int]]
 
 NO_RUN = 0
 """Runs count from 1: a declaration for this one only makes a name known."""
+MANY = 200
+"""So many nodes of a run are looked up all at once."""
 STEPS, EVERY = 400_000_000, 1_000_000
 """Instructions of SQLite's machine that asking other scans may take, and how often to look."""
 
@@ -273,7 +275,7 @@ class _Deriver:
 
     def _parents(self, run: int, nodes: Mapping[int, int]) -> dict[int, int]:
         found: dict[int, int] = {}
-        if len(nodes) < 200:
+        if len(nodes) < MANY:
             query = "SELECT parent FROM nodes WHERE run = ? AND node = ?"
             pairs = [(n, self.connection.execute(query, (run, n)).fetchone()[0]) for n in nodes]
         else:
@@ -322,12 +324,17 @@ class _Deriver:
     def _positions(self, run: int, nodes: Mapping[int, Any]) -> dict[int, Position]:
         """Nodes -> positions."""
         found: dict[int, Position] = {ROOT: ()}
+        query = "SELECT node, parent, shape, idx FROM nodes WHERE run = ?"
+        many = len(nodes) > MANY
+        rows = {n: rest for n, *rest in self.connection.execute(query, (run,))} if many else {}
 
         def position(node: int) -> Position:
             if node not in found:
-                parent, shape, index = self.connection.execute(
-                    "SELECT parent, shape, idx FROM nodes WHERE run = ? AND node = ?", (run, node)
-                ).fetchone()
+                _, parent, shape, index = (
+                    (node, *rows[node])
+                    if many
+                    else self.connection.execute(f"{query} AND node = ?", (run, node)).fetchone()
+                )
                 found[node] = (*position(parent), (self.paths[shape][-1], index))
             return found[node]
 
