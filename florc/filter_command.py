@@ -134,13 +134,14 @@ def _logged(plan: str | None) -> frozenset[str]:
 
 def lines(needs: Sequence[Need], full: bool) -> Iterator[str]:
     """What is needed of each scan, for people."""
+    lacking = {column for need in needs for column in need.columns}
     for need in needs:
         where = need.condition
         alias = "" if fold(need.scan.alias) == fold(need.scan.table) else f" AS {need.scan.alias}"
         yield f"{', '.join(need.columns)} of {need.scan.table}{alias}: {where or 'all rows'}"
         if need.early:
             yield "    few of these rows may be enough: those that settle it come first"
-        if need.deciding and not need.early:
+        if need.deciding and not need.early and lacking - need.deciding:
             yield f"    what else is needed depends on {', '.join(sorted(need.deciding))}"
         if full:
             yield f"    {need.text(lambda number, need=need: need.tables[number])}"  # type: ignore[misc]
