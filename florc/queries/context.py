@@ -11,7 +11,8 @@ from . import subqueries
 from .analyse import Analysis, Scan
 from .blocks import Item, Relation, TooComplex
 from .catalogue import fold, view_names
-from .expressions import Scope, Source, column_value
+from .combining import column_value
+from .expressions import Scope, Source
 from .guards import guarded
 from .values import NO, YES, Flag, Influence, Truth, Value
 

@@ -9,19 +9,14 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from .catalogue import fold
+from .combining import combined
 from .guards import guarded
 from .values import (
-    NO,
     NULL,
-    YES,
-    Cell,
-    Flag,
     Influence,
     Truth,
     Value,
     and_,
-    either,
-    merged,
     not_,
     or_,
     truth_of,
@@ -50,11 +45,6 @@ FUNCTIONS: dict[type[exp.Expr], str] = {
     exp.Length: "length", exp.Nullif: "nullif", exp.Round: "round", exp.Max: "max", exp.Min: "min",
 }  # fmt: skip
 """Functions of their operands only; `max` and `min` with several operands."""
-EQUAL = "({} = {})"
-TWO_SIDED = {f"({{}} {sign} {{}})" for sign in ("=", "<>", "<", "<=", ">", ">=")}
-ROUNDING = {"({} + {})", "({} - {})", "({} * {})", "-({})"}
-STRICT = {f"({{}} {sign} {{}})" for sign in ("=", "<>", "<", "<=", ">", ">=", "+", "-", "*")}
-"""What is NULL where a side is."""
 RANKED = (*COMPARISONS, exp.Between, exp.In, exp.Not, exp.And, exp.Or)
 QUERIES = (exp.Select, exp.SetOperation, exp.Subquery, exp.Exists)
 
@@ -264,51 +254,6 @@ class Expressions:
         return [self.truth(node)]
 
 
-def combined(form: str, values: Sequence[Value]) -> Value:
-    """A value made from others."""
-    influence = merged(*(value.influence for value in values))
-    unknown = either(*(value.unknown for value in values))
-    if unknown == YES and guarded("unknown-leaf"):
-        return unknowable(influence)
-    aliases = frozenset[str]().union(*(value.aliases for value in values))
-    vague = any(value.approximate for value in values)
-    if vague and form in TWO_SIDED and guarded("digits"):
-        one, other = (value.sql for value in values)
-        near = f"(coalesce(abs({one} - {other}) <= 1e-9 * (abs({one}) + abs({other})), 0))"
-        unknown = either(unknown, Flag(near, aliases))
-    elif vague and form not in ROUNDING:
-        return unknowable(influence)
-    nulls = [value.sql == "NULL" and value.unknown == NO for value in values]
-    if form == "({} IS {})" and all(nulls):
-        return Value("1", influence=influence)
-    if form in STRICT and any(nulls):
-        return Value("NULL", influence=influence)
-    if form == EQUAL and unknown == NO:
-        pair = (values[0], values[1])
-        return Value(form.format(*(v.sql for v in values)), NO, influence, aliases, equal=pair)
-    sql = form.format(*(value.sql for value in values))
-    return Value(sql, unknown, influence, aliases, approximate=vague and form in ROUNDING)
-
-
-def comparison(sign: str, one: Value, other: Value) -> Truth:
-    """A comparison of two values."""
-    return truth_of(combined(f"({{}} {sign} {{}})", (one, other)))
-
-
 def _misread(*operands: exp.Expr) -> bool:
     """Whether SQLite might rank operators otherwise than the parser did."""
     return any(isinstance(operand, RANKED) for operand in operands)
-
-
-def column_value(cell: Cell, shown: str, unknown: Flag, hindsight: bool, kind: str = "") -> Value:
-    """A column of an item, by the name that it has there."""
-    name = '"' + shown.replace('"', '""') + '"'
-    influence = {cell: unknown} if hindsight and unknown != NO else {}
-    return Value(f"{cell[0]}.{name}", unknown, influence, frozenset((cell[0],)), kind=kind)
-
-
-def known_null_or(one: Value) -> Flag:
-    """Whether a value may be NULL."""
-    if one.kind in ("run", "runs.run"):
-        return one.unknown
-    return either(one.unknown, Flag(f"({one.sql} IS NULL)", one.aliases))

@@ -10,7 +10,8 @@ from sqlglot import exp
 
 from .blocks import LIMIT, Block, Item, TooComplex
 from .catalogue import fold
-from .expressions import Expressions, Scope, Source, comparison
+from .combining import comparison
+from .expressions import Expressions, Scope, Source
 from .guards import guarded
 from .values import NO, NULL, YES, Influence, Truth, Value, merged
 

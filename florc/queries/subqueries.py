@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from .blocks import Relation, TooComplex, rows_of, with_conditions
-from .expressions import COMPARISONS, Expressions, Scope, comparison, known_null_or
+from .combining import comparison, known_null_or
+from .expressions import COMPARISONS, Expressions, Scope
 from .fixed import fixed_scalar
 from .guards import guarded
 from .semijoin import some

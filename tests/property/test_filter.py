@@ -197,10 +197,11 @@ TELLING = {
     "order": "SELECT run FROM logs ORDER BY g DESC, run, epoch LIMIT 2",
     "argument": "SELECT run, epoch, g, max(epoch) FROM logs GROUP BY run",
     "argument-alone": "SELECT run, g, max(epoch), min(epoch) FROM logs GROUP BY run",
+    "new-loops": "SELECT count(*) FROM (SELECT e, epoch FROM logs) WHERE epoch < 5",
     "influence-or": "SELECT epoch FROM logs WHERE h > 1 OR g > 1",
     "influence-and": "SELECT epoch FROM logs WHERE h > 1 AND g > 1 OR epoch > 1",
 }
-IN_WORDS = {"digits", "new-loops", "random"}
+IN_WORDS = {"digits", "random"}
 """Precautions whose lack few stores would show: tests/unit/test_queries.py reads the filters."""
 
 

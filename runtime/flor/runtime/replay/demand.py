@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from florc.queries import Analysis, Need, QueryError, analyse, derive, selectivity
+from florc.queries import analyse, selectivity
 
-from ..store.edits import quoted
 from ..store.positions import ROOT, Position, shape_paths
 from ..store.relation import Views
-from .sight import Lack, Sight
+from .lacks import Lack, Lacks
+from .sight import Sight, answers
 
 if TYPE_CHECKING:
     from florc.plan import LogStatement
@@ -28,8 +27,6 @@ NO_RUN = 0
 """Runs count from 1: a declaration for this one only makes a name known."""
 MANY = 200
 """So many nodes of a run are looked up all at once."""
-STEPS, EVERY = 400_000_000, 1_000_000
-"""Instructions of SQLite's machine that asking other scans may take, and how often to look."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +115,8 @@ class _Deriver:
         self.shapes = {path: shape for shape, path in self.paths.items()}
 
     def derive(self) -> Demand:
-        lacks = {run: self._lacks(run) for run in self.runs}
+        lacking = Lacks(self.store, self.statements, everything=self.everything)
+        lacks = {run: lacking.of(run) for run in self.runs}
         declarations: tuple[Declaration, ...] = tuple(
             (run, lack.name, self.paths[shape])
             for run, found in lacks.items()
@@ -146,14 +144,14 @@ class _Deriver:
         deciding: set[str] = set()
         early: set[str] = set()
         if lacks:
-            hidden = {run: loops for run in lacks if (loops := self._new_loops(run))}
+            hidden = {run: loops for run in lacks if (loops := lacking.new_loops(run))}
             dark = {run.run for run in self.store.runs()} - set(self.runs)
             sight = Sight(
                 self.connection, self.paths, lacks, hidden, dark,
                 {str(s.name) for s in self.today}, everything=self.everything,
             )  # fmt: skip
             with Views(self.connection, declared, hidden) as views:
-                for need, rows in _answers(self.connection, views, analysis, sight):
+                for need, rows in answers(self.connection, views, analysis, sight):
                     names = [analysis.catalogue.origin(column)[1] for column in need.columns]
                     self._collect(names, rows, lacks, nodes)
                     origin = analysis.catalogue.origin
@@ -177,66 +175,6 @@ class _Deriver:
                 if family == "log" and name in deciding
             },
         )
-
-    # -- which statements a run lacks ----------------------------------------------------------
-
-    def _lacks(self, run: int) -> list[Lack]:
-        """Statements that the run was recorded without, with the nests that it recorded."""
-        plan = self.store.plan(run)
-        row = self.connection.execute("SELECT dropped FROM runs WHERE run = ?", (run,)).fetchone()
-        complete = plan is not None and row is not None and not row[0]
-        had = {log.id for log in plan.logs} if plan is not None and complete else set()
-        if self.everything:
-            return [Lack(one, {ROOT}) for one in self.statements[run] if one.id not in had]
-        loops = {loop.name for loop in plan.loops} if plan is not None else set()
-        recorded = {
-            shape
-            for (shape,) in self.connection.execute(
-                "SELECT shape FROM loop_shapes WHERE run = ?", (run,)
-            )
-        }
-        lacks = []
-        for statement in self.statements[run]:
-            if statement.id in had:
-                continue
-            lack = Lack(statement)
-            for path in statement.paths or (tuple(statement.loops),):
-                shape = self._deepest(path, recorded, loops, known=plan is not None)
-                if shape is not None:
-                    lack.shapes.add(shape)
-            if lack.shapes:
-                lacks.append(lack)
-        return lacks
-
-    def _new_loops(self, run: int) -> frozenset[str]:
-        """Loops around today's statements that the run did not note when it was recorded.
-
-        Iterations of them that earlier replays noted are only a part of all.
-        """
-        plan = self.store.plan(run)
-        if plan is None:
-            return frozenset()
-        had = {loop.name for loop in plan.loops}
-        paths = (path for s in self.statements[run] for path in s.paths)
-        return frozenset(loop for path in paths for loop in path if loop not in had)
-
-    def _deepest(
-        self, path: Path, recorded: set[int], loops: set[str], *, known: bool
-    ) -> int | None:
-        """The deepest recorded shape on a path; None if the run never came into the nest.
-
-        A loop that the run's own plan has, but of which no iteration is recorded, was never
-        entered: then there is nothing to replay.
-        """
-        shape = ROOT
-        for depth, loop in enumerate(path):
-            if known and loop not in loops:
-                return shape
-            deeper = self.shapes.get(path[: depth + 1])
-            if deeper is None or deeper not in recorded:
-                return None if loop in loops else shape
-            shape = deeper
-        return shape
 
     # -- which iterations the query can see ----------------------------------------------------
 
@@ -341,44 +279,3 @@ class _Deriver:
         for node in nodes:
             position(node)
         return found
-
-
-def _answers(
-    connection: sqlite3.Connection, views: Views, analysis: Analysis, sight: Sight
-) -> Iterable[tuple[Need, list[tuple[Any, ...]]]]:
-    """The needs of a query with their rows."""
-    unknowns = sight.unknowns(analysis.catalogue)
-    made: dict[int, str] = {}
-
-    def name(number: int) -> str:
-        if number not in made:
-            made[number] = sight.create(views, analysis.scans[number], unknowns)
-        return quoted(made[number])
-
-    for precise in (True, False):
-        try:
-            return [
-                (need, _rows(connection, need.text(name), bounded=precise))
-                for need in derive(analysis, unknowns, precise=precise)
-            ]
-        except sqlite3.Error as error:
-            if not precise:
-                raise QueryError(f"SQLite can't answer this: {error}") from None
-    raise AssertionError("not reached")
-
-
-def _rows(connection: sqlite3.Connection, sql: str, *, bounded: bool) -> list[tuple[Any, ...]]:
-    """A query's rows; `bounded`: sqlite3.OperationalError if that takes too long."""
-    left = STEPS // EVERY
-
-    def count() -> int:
-        nonlocal left
-        left -= 1
-        return int(left < 0)
-
-    if bounded:
-        connection.set_progress_handler(count, EVERY)
-    try:
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.set_progress_handler(None, 0)

@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from florc.queries import NODE, ROWS, UNKNOWN, Scan, Unknowns, view_names
+from florc.queries import (
+    NODE,
+    ROWS,
+    UNKNOWN,
+    Analysis,
+    Need,
+    QueryError,
+    Scan,
+    Unknowns,
+    derive,
+    view_names,
+)
 
 from ..store.edits import quoted
 from ..store.pivot import NODE as ROW
 from ..store.pivot import SHAPE
-from ..store.positions import ROOT
 
 if TYPE_CHECKING:
-    import sqlite3
-
-    from florc.plan import LogStatement
     from florc.queries import Catalogue
 
     from ..store.relation import Views
+    from .lacks import Lack
 
 Path = tuple[str, ...]
 
 
-@dataclass
-class Lack:
-    """One statement that wasn't there when the run was recorded, and the nests it belongs to."""
-
-    statement: LogStatement
-    shapes: set[int] = field(default_factory=set)
-
-    @property
-    def name(self) -> str:
-        """The name that it logs."""
-        return str(self.statement.name)
-
-
-Lacks = Mapping[int, Sequence[Lack]]
+STEPS, EVERY = 400_000_000, 1_000_000
+"""Instructions of SQLite's machine that asking other scans may take, and how often to look."""
 
 
 class Sight:
@@ -52,7 +48,7 @@ class Sight:
         self,
         connection: sqlite3.Connection,
         paths: Mapping[int, Path],
-        lacks: Lacks,
+        lacks: Mapping[int, Sequence[Lack]],
         hidden: Mapping[int, Collection[str]],
         dark: Collection[int],
         names: Collection[str],
@@ -200,4 +196,42 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-__all__ = ["ROOT", "Lack", "Lacks", "Sight"]
+def answers(
+    connection: sqlite3.Connection, views: Views, analysis: Analysis, sight: Sight
+) -> Iterable[tuple[Need, list[tuple[Any, ...]]]]:
+    """The needs of a query with their rows."""
+    unknowns = sight.unknowns(analysis.catalogue)
+    made: dict[int, str] = {}
+
+    def name(number: int) -> str:
+        if number not in made:
+            made[number] = sight.create(views, analysis.scans[number], unknowns)
+        return quoted(made[number])
+
+    for precise in (True, False):
+        try:
+            return [
+                (need, _rows(connection, need.text(name), bounded=precise))
+                for need in derive(analysis, unknowns, precise=precise)
+            ]
+        except sqlite3.Error as error:
+            if not precise:
+                raise QueryError(f"SQLite can't answer this: {error}") from None
+    raise AssertionError("not reached")
+
+
+def _rows(connection: sqlite3.Connection, sql: str, *, bounded: bool) -> list[tuple[Any, ...]]:
+    """A query's rows; `bounded`: sqlite3.OperationalError if that takes too long."""
+    left = STEPS // EVERY
+
+    def count() -> int:
+        nonlocal left
+        left -= 1
+        return int(left < 0)
+
+    if bounded:
+        connection.set_progress_handler(count, EVERY)
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.set_progress_handler(None, 0)

@@ -25,7 +25,7 @@ from ..versions.contents import of_run
 from ..versions.git import GitError
 from .demand import NO_RUN, demand, visible
 from .prepare import Placed, Preparer, Ready, Today, renamed_script, todays_texts
-from .rounds import choose
+from .rounds import Rounds
 
 if TYPE_CHECKING:
     from florc.emit.build import Build
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from ..store.rows import Run
     from ..versions.worktrees import Workplace
     from .demand import Demand, RunDemand
-    from .schedule import Position
 
 IMPURE = "FLR008"
 REFUSED = "FLR015"
@@ -123,69 +122,6 @@ class Version:
     members: tuple[Run, ...]
     seen: Demand
     placed: Placed
-
-
-class Rounds:
-    """Tells, as long as something is lacking, what to replay next."""
-
-    def __init__(self, requester: _Requester) -> None:
-        self._requester = requester
-        self._number = 0
-        self._tried: set[tuple[int, Position, str]] = set()
-
-    def reason(self) -> str:
-        """Why the first round won't be all, or ""."""
-        return self._chosen(())[2] if self._requester.work else ""
-
-    def next(self, failed: Collection[int] = ()) -> tuple[tuple[Work, ...], str]:
-        """The work of the next round, and why it isn't all; runs that failed aren't tried again."""
-        runs, works, reason = self._chosen(failed)
-        self._number += 1
-        self._tried |= {
-            (one.run, position, statement.id)
-            for one in runs
-            for position, statements in one.wanted.items()
-            for statement in statements
-        }
-        estimate = self._requester.estimate
-        work = (
-            replace(works[one.run], demand=one, estimate=estimate(works[one.run].run, one))
-            for one in runs
-        )
-        return tuple(work), reason
-
-    def _chosen(
-        self, failed: Collection[int]
-    ) -> tuple[tuple[RunDemand, ...], dict[int, Work], str]:
-        found, work = self._requester.lacking(failed)
-        found = self._untried(found)
-        works = {one.run.run: one for one in work}
-
-        def cost(runs: Sequence[RunDemand]) -> float:
-            return sum(self._requester.estimate(works[one.run].run, one).seconds for one in runs)
-
-        possible = tuple(one for one in found.runs if one.run in works)
-        chosen = choose(replace(found, runs=possible), cost, found.shares, self._number)
-        return chosen.runs, works, chosen.reason
-
-    def _untried(self, found: Demand) -> Demand:
-        """Without what was replayed and is lacking nevertheless."""
-        runs = []
-        for one in found.runs:
-            wanted = {
-                position: kept
-                for position, statements in one.wanted.items()
-                if (
-                    kept := tuple(
-                        s for s in statements if (one.run, position, s.id) not in self._tried
-                    )
-                )
-            }
-            if wanted:
-                names = tuple(sorted({str(s.name) for kept in wanted.values() for s in kept}))
-                positions = tuple(p for p in one.positions if p in wanted)
-                runs.append(replace(one, names=names, positions=positions, wanted=wanted))
-        return replace(found, runs=tuple(runs))
 
 
 class _Requester:
