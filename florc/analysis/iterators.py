@@ -12,7 +12,8 @@ import re
 
 from florc.analysis.callgraph import Summaries
 from florc.analysis.checkpoint_set import CheckpointSet, changed_objects
-from florc.analysis.iterables import changed_iterable, depends_on
+from florc.analysis.dependence import depends_on
+from florc.analysis.iterables import changed_iterable
 from florc.analysis.loops import LoopSite
 from florc.analysis.objects import WITHIN, Access, Obj
 from florc.analysis.program import Program
