@@ -47,14 +47,9 @@ class Store:
         try:
             if create:
                 schema.initialise(path)
-            connection = schema.connect(path)
+            connection = schema.open_checked(path)
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"can't open {path}: {error}") from None
-        try:
-            schema.check(connection, path)
-        except StoreError:
-            connection.close()
-            raise
         return cls(Path(root), path, connection)
 
     def close(self) -> None:
@@ -366,6 +361,33 @@ class Store:
                     (int(run), intern_name(connection, name), shape),
                 )
 
+    # -- packs ---------------------------------------------------------------------------------
+
+    def pack(self, run: int, limit: int | None = None) -> bool:
+        """Keep an ended run's values by column too, for fast queries; False if that can't be now.
+
+        A run of more than `limit` iterations and values is left for later.
+        """
+        if schema.version(self.connection) < 2:
+            return False
+        if limit is not None:
+            query = "SELECT count(*) FROM (SELECT 1 FROM {} WHERE run = ? LIMIT ?)"
+            for table in ("cells", "nodes"):
+                found = self.connection.execute(query.format(table), (int(run), limit)).fetchone()
+                limit -= int(found[0])
+            if limit <= 0:
+                return False
+        from .packing import pack_run
+
+        return pack_run(self.connection, int(run))
+
+    def compact(self) -> int:
+        """Pack all ended runs and merge small packs; returns how many runs were packed anew."""
+        from .packing import compact
+
+        self.mark_killed()
+        return compact(self.connection)
+
     # -- queries -------------------------------------------------------------------------------
 
     def sql(
@@ -375,10 +397,10 @@ class Store:
 
         `declared` are names to be known besides the logged ones, as in `declare`.
         """
-        from .relation import answer
+        from .answers import answer
 
         self.mark_killed()
-        return answer(self.connection, query, declared)
+        return answer(self.connection, query, declared).table()
 
     def dicts(self, query: str) -> list[dict[str, Any]]:
         """The answer as one dict per row."""
@@ -387,10 +409,11 @@ class Store:
 
     def dataframe(self, query: str) -> Any:
         """The answer as a pandas DataFrame.  Raises ImportError without pandas."""
-        import pandas  # type: ignore[import-untyped]
+        from .answers import answer
+        from .framing import data_frame
 
-        columns, rows = self.sql(query)
-        return pandas.DataFrame.from_records(rows, columns=columns)
+        self.mark_killed()
+        return data_frame(answer(self.connection, query, columns=True))
 
 
 class _Transaction:
