@@ -233,12 +233,12 @@ class Session:
 
     # -- values -------------------------------------------------------------------------------
 
-    def log(self, name: str, value: object) -> None:
+    def log(self, name: str, value: object, _frame: Any = sys._getframe, _id: Any = id) -> None:
         """`flor.log`: keep `value` with the current position.  Never raises."""
         try:
-            frame = sys._getframe(2)
+            frame = _frame(2)
             code = frame.f_code
-            place = self._places.get((id(code), frame.f_lasti))
+            place = self._places.get((_id(code), frame.f_lasti))
             stmt = place[1] if place is not None else self._place(frame)
             if type(value) not in PLAIN:
                 value = freeze(value)

@@ -111,7 +111,7 @@ def of_encoded(encoded: Sequence[Encoded]) -> Column:
     kinds = np.fromiter((e[0] for e in encoded), dtype=np.uint8, count=len(encoded))
     present = set(kinds.tolist()) - {NONE, ABSENT}
     if present <= FLOATS:
-        numbers = (e[1] if e[0] == FLOAT else np.nan for e in encoded)
+        numbers = (decode(*e) if e[0] in FLOATS else 0.0 for e in encoded)
         return column(np.fromiter(numbers, np.float64, count=len(encoded)), kinds)
     if present <= INTS:
         whole = (e[1] if e[0] in INTS else 0 for e in encoded)

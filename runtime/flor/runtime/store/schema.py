@@ -188,7 +188,7 @@ def migrate(path: Path) -> bool:
     try:
         if not 0 < version(connection) < VERSION:
             return True
-        journal = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        journal = journal_mode(connection)
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         try:
             # Leaving WAL takes all connections' consent, which a lock alone doesn't.
@@ -211,10 +211,15 @@ def migrate(path: Path) -> bool:
         connection.close()
 
 
+def journal_mode(connection: sqlite3.Connection) -> str:
+    """ "wal", "delete", …"""
+    return str(connection.execute("PRAGMA journal_mode").fetchone()[0]).lower()
+
+
 def set_journal(connection: sqlite3.Connection, path: Path) -> None:
     """WAL on a local disk; a rollback journal where processes of several machines may meet."""
     mode = "DELETE" if on_network(path) else "WAL"
-    if connection.execute("PRAGMA journal_mode").fetchone()[0].upper() != mode:
+    if journal_mode(connection) != mode.lower():
         connection.execute(f"PRAGMA journal_mode = {mode}")
 
 
