@@ -212,7 +212,7 @@ def migrate(path: Path) -> bool:
 
 
 def journal_mode(connection: sqlite3.Connection) -> str:
-    """ "wal", "delete", …"""
+    """How changes are kept until they are in the file: wal, delete or another of SQLite's."""
     return str(connection.execute("PRAGMA journal_mode").fetchone()[0]).lower()
 
 

@@ -382,8 +382,14 @@ class Store:
         return pack_run(self.connection, int(run))
 
     def compact(self) -> int:
-        """Pack all ended runs and merge small packs; returns how many runs were packed anew."""
+        """Pack all ended runs and merge small packs; returns how many runs were packed anew.
+
+        Raises StoreError if the store is still as an older florc made it.
+        """
         from .packing import compact
+
+        if schema.version(self.connection) < 2:
+            raise StoreError(f"{self.path} is used by an older florc now: try again later")
 
         self.mark_killed()
         return compact(self.connection)
