@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["arg", "dataframe", "log", "loop", "query", "replay"]
+__all__ = ["arg", "dataframe", "log", "loop", "query", "replay", "status"]
 __version__ = "0.1.0"
 
 T = TypeVar("T")
@@ -72,3 +72,14 @@ def dataframe(*names: str, root: str | None = None) -> pandas.DataFrame:
     from flor.runtime import api
 
     return api.dataframe(names, root)
+
+
+def status(name: str, root: str | None = None, script: str | None = None) -> list[dict[str, Any]]:
+    """What became of a logged name in each run, one dict a run: what its NULLs mean.
+
+    `state` is "recorded", "replayed", "partly replayed", "not yet replayed", "not reached",
+    "refused" or "never logged".
+    """
+    from flor.runtime import api
+
+    return api.status(name, root, script)

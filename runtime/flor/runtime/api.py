@@ -54,3 +54,14 @@ def dataframe(names: Sequence[str], root: str | None = None) -> Any:
     columns = ", ".join('"' + name.replace('"', '""') + '"' for name in names) or "*"
     with Store.open(_root(root)) as store:
         return store.dataframe(f"SELECT {columns} FROM logs")
+
+
+def status(name: str, root: str | None = None, script: str | None = None) -> list[dict[str, Any]]:
+    """What became of a name in each run."""
+    from dataclasses import asdict
+
+    from .store import Store
+    from .upkeep.command import of_name
+
+    with Store.open(_root(root)) as store:
+        return [asdict(one) for one in of_name(store, name, script)]

@@ -26,6 +26,9 @@ def parser() -> argparse.ArgumentParser:
     from .versions import cli as cli_versions
 
     cli_versions.add_parsers(commands)
+    from .upkeep import cli as cli_upkeep
+
+    cli_upkeep.add_parsers(commands)
     return top
 
 

@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
-from . import packs
+from . import column, packs
 from .packs import Pack, changes
 
 _PATIENCE_MS = 300  # a query doesn't wait long for other writers just to keep what it gathered
@@ -138,3 +138,36 @@ def _whole(connection: sqlite3.Connection, number: int, members: list[int]) -> P
         assert found is not None
         pack.columns[shape, name] = found.take(np.repeat(chosen, stored.shapes[shape]))
     return pack
+
+
+def differing(connection: sqlite3.Connection) -> Iterator[int]:
+    """Runs whose pack doesn't hold what their rows do."""
+    rows = connection.execute("SELECT run, pack FROM packed WHERE pack IS NOT NULL").fetchall()
+    for run, number in rows:
+        try:
+            same = _alike(_whole(connection, number, [run]), packs.gather(connection, run))
+        except Exception:  # a damaged blob may fail in any way
+            same = False
+        if not same:
+            yield run
+
+
+def _alike(stored: Pack, actual: Pack) -> bool:
+    """Whether a pack of one run has the columns that its rows give now."""
+    if {s: n for s, n in stored.shapes.items() if sum(n)} != actual.shapes:
+        return False
+    if not stored.unheld >= actual.unheld:
+        return False
+    for key in stored.columns.keys() | actual.columns.keys():
+        if key in stored.unheld or key[0] not in actual.shapes:
+            continue
+        nothing = column.absent(actual.shapes[key[0]][0])
+        a, b = stored.columns.get(key, nothing), actual.columns.get(key, nothing)
+        if list(map(repr, a.to_list())) != list(map(repr, b.to_list())):
+            return False
+    return True
+
+
+def forget(connection: sqlite3.Connection, run: int) -> None:
+    """Void a run's pack."""
+    connection.execute("UPDATE packed SET pack = NULL, changes = changes + 1 WHERE run = ?", (run,))
