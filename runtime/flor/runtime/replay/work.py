@@ -148,7 +148,7 @@ class _Requester:
             for run in group:
                 versions.setdefault(self.preparer.key(run), []).append(run)
             for members in versions.values():
-                self._version(today, members)
+                self._version(today, members, every)
         return Request(
             self.sql,
             tuple(sorted(self.work, key=lambda work: work.run.run)),
@@ -201,16 +201,16 @@ class _Requester:
 
     # -- one version ---------------------------------------------------------------------------
 
-    def _version(self, today: Today, members: list[Run]) -> None:
-        """The work of the runs of one version."""
+    def _version(self, today: Today, members: list[Run], every: Sequence[LogStatement]) -> None:
+        """The work of the runs of one version; `every` one of the statements may be asked for."""
         ids = [run.run for run in members]
-        seen = visible(self.store, self.sql, today.logs, ids)
+        seen = visible(self.store, self.sql, today.logs, ids, every)
         self.declarations += [d for d in seen.declarations if d[0] == NO_RUN]
         if not seen.runs:
             return
         try:
             placed = self.preparer.placed(members[0], today)
-            found = demand(self.store, self.sql, placed.logs, ids, today.logs)
+            found = demand(self.store, self.sql, placed.logs, ids, every)
             if found.runs:
                 ready = self.preparer.ready(members[0], today)
                 for run in members:
