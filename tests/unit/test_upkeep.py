@@ -351,7 +351,7 @@ def test_status(store):
     for index, value in ((0, 1.0), (1, None), (2, float("nan"))):
         replay.log("norm", value, (None, "epoch", index, index), "s")
     assert replay.close()
-    assert states(store, "norm", Waiting({1: 3}, {}))[0] == ("partly replayed", 1, 2, 3, 3)
+    assert states(store, "norm", Waiting({1: 3}, {}))[0] == ("partly replayed", 1, 2, 0, 3)
     assert states(store, "norm")[0] == ("replayed", 1, 2, 3, 3)
     store.mark_replayed(2, [("silent", "s", (("epoch", 0),))])
     assert states(store, "silent")[1] == ("replayed", 0, 0, 0, 0)
@@ -372,7 +372,7 @@ def test_status_asks_todays_script(project, capsys):
     assert main(["replay", "--yes", "--quiet", command]) == 0
     capsys.readouterr()
     assert main(["status", "norm", "--format", "csv"]) == 0
-    assert capsys.readouterr().out.splitlines()[1] == "1,partly replayed,6,0,12,6,12"
+    assert capsys.readouterr().out.splitlines()[1] == "1,partly replayed,6,0,0,6,12"
     import flor
 
     assert flor.status("norm")[0]["state"] == "partly replayed"

@@ -21,6 +21,7 @@ def add_parsers(subparsers: Any) -> None:
         description="Say of each run whether a name was recorded, replayed, can be, or never was.",
     )
     status.add_argument("name", metavar="NAME", help="a logged name")
+    status.add_argument("--run", type=int, action="append", metavar="RUN", help="only this run")
     status.add_argument("--script", help="today's script, if the runs' own path isn't meant")
     _common(status, "status")
     compact = subparsers.add_parser(

@@ -24,6 +24,8 @@ def status(args: argparse.Namespace) -> int:
     """`status NAME`."""
     with open_store(args.root) as store:
         found = of_name(store, args.name, args.script)
+    if args.run:
+        found = [one for one in found if one.run in args.run]
     columns = [field.name for field in dataclasses.fields(NameStatus)]
     if not any(one.why for one in found):
         columns.remove("why")

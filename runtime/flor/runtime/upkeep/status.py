@@ -64,7 +64,7 @@ def status(store: Store, name: str, waiting: Waiting = NOTHING) -> list[NameStat
         (places,) = store.connection.execute(_PLACES, key).fetchone()
         left, why = waiting.positions.get(run.run, 0), waiting.refused.get(run.run, "")
         state = _state(store, run.run, name, values + nulls, replayed, left, why)
-        unlogged = max(places - values - nulls, 0)
+        unlogged = max(places - values - nulls - left, 0)
         found.append(NameStatus(run.run, state, values, nulls, unlogged, replayed, left, why))
     return found
 
