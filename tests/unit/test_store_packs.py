@@ -91,6 +91,35 @@ def test_what_a_replay_adds_voids_the_pack(store):
     assert packed(store) != []
 
 
+def test_iterations_that_a_replay_adds_void_the_pack(store):
+    run = record(store, [1.0, 2.0])
+    store.pack(run)
+    store.mark_replayed(run, [("z", "t", (("epoch", 7),))])
+    assert packed(store) == []
+    assert by_column(store, "SELECT epoch FROM logs") == [(0,), (1,), (7,)]
+
+
+def test_a_damaged_pack_is_not_read(store):
+    run = record(store, [1.0, 2.0])
+    store.pack(run)
+    rows = store.sql(QUERY)[1]
+    store.connection.execute("UPDATE pack_columns SET data = x'7b7d0a'")
+    assert answers.answer(store.connection, QUERY, columns=True).columns is None
+    assert store.sql(QUERY)[1] == rows
+
+
+def test_only_the_packs_of_runs_that_are_asked_for_are_read(store, monkeypatch):
+    for n in range(3):
+        store.pack(record(store, [float(n)]))
+    read, load = [], packs.load
+    monkeypatch.setattr(
+        packs, "load", lambda c, pack, *rest: (read.append(pack), load(c, pack, *rest))[1]
+    )
+    query = QUERY + " WHERE (\n(run = 2 AND script = 'train.py') AND x > 0\n)"
+    assert by_column(store, query) == [(2, 0, 1.0, "t0")]
+    assert set(read) == {2}
+
+
 def test_a_pack_made_from_rows_that_have_changed_is_not_kept(store, monkeypatch):
     run = record(store, [1.0, 2.0])
     gather = packs.gather

@@ -72,8 +72,9 @@ def _by_column(connection: sqlite3.Connection, analysis: Analysis, views: Views)
     except ImportError:
         return None
     from . import packing, vector
+    from .plain import plan
 
-    plain = vector.plan(analysis)
+    plain = plan(analysis)
     if plain is None:
         return None
     gathered: list[tuple[Pack, int]] = []

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from . import column
-from .column import ABSENT, FLOATS, HELD, INTS, Column
+from .blobs import from_blob, spread, to_blob
+from .column import FLOATS, HELD, INTS, Column
 from .positions import ROOT
 from .values import FLOAT, INT, STR
 
@@ -27,8 +28,6 @@ Rows are counted within a run and a nest of loops, in the order in which the ite
 """
 
 _CHUNK = 500_000  # rows read at once: Python objects take ten times the space of arrays
-_SPARSE = 4  # a column with a value in every fourth row, or fewer, keeps the rows' numbers
-_EXACT_FLOATS = 1 << 53
 
 
 class Unpackable(Exception):
@@ -131,7 +130,7 @@ def _cells(
         if key not in pack.unheld:
             rows_at = np.concatenate([at for at, _ in found])
             logged = column.concatenate([part for _, part in found])
-            pack.columns[key] = _spread(rows_at, logged, pack.shapes[key[0]][0])
+            pack.columns[key] = spread(rows_at, logged, pack.shapes[key[0]][0])
 
 
 class _Cells:
@@ -152,110 +151,6 @@ class _Cells:
             return Column(self._floats[at], FLOAT)
         parts = (self._kinds[at], self._values[at], self._exact[at])
         return _column(*(part.tolist() for part in parts))
-
-
-def _spread(rows: Any, logged: Column, count: int) -> Column:
-    """A column of `count` rows with `logged` at `rows`, and nothing elsewhere."""
-    if len(rows) == count and bool((rows == np.arange(count)).all()):
-        return logged
-    data: Any = np.zeros(count, dtype=logged.data.dtype)
-    if logged.form == "o":
-        data = np.full(count, None, dtype=object)
-    data[rows] = logged.data
-    if len(rows) == count:
-        kinds: Any = np.empty(count, dtype=np.uint8)
-    else:
-        kinds = np.full(count, ABSENT, dtype=np.uint8)
-    kinds[rows] = logged.kinds
-    return column.column(data, kinds)
-
-
-# -- blobs -------------------------------------------------------------------------------------
-
-
-def to_blob(c: Column) -> bytes:
-    """A column as bytes."""
-    count, kinds, data = len(c), c.kinds, c.data
-    header: dict[str, Any] = {"n": count}
-    parts = []
-    if not isinstance(kinds, int):
-        at = np.flatnonzero(kinds != ABSENT)
-        if len(at) * _SPARSE <= count:
-            kinds, data = kinds[at], data[at]
-            parts.append(_narrow(at))
-            header["at"] = parts[-1].dtype.str
-    words, header_of_words = _words(data, kinds)
-    header |= header_of_words
-    parts.append(words)
-    header["words"], header["m"] = words.dtype.str, len(words)
-    if isinstance(kinds, int):
-        header["kind"] = kinds
-    else:
-        parts.append(kinds)
-    line = json.dumps(header, separators=(",", ":")).encode() + b"\n"
-    return line + b"".join(part.tobytes() for part in parts)
-
-
-def _words(data: Any, kinds: Any) -> tuple[Any, dict[str, Any]]:
-    if data.dtype.kind == "i":
-        return _narrow(data), {}
-    if data.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            single = data.astype(np.float32)
-        if np.array_equal(single.astype(np.float64).view(np.int64), data.view(np.int64)):
-            return single, {}
-        return data, {}
-    texts: dict[tuple[str, Any], int] = {}
-    codes = [
-        texts.setdefault((type(value).__name__, _written(value)), len(texts))
-        for value in data.tolist()
-    ]
-    return _narrow(np.array(codes, dtype=np.int64)), {"texts": list(texts)}
-
-
-def _written(value: Any) -> Any:
-    return value.hex() if type(value) is float else value
-
-
-_READ: dict[str, Callable[[Any], Any]] = {
-    "str": str, "int": int, "bool": bool, "float": float.fromhex, "NoneType": lambda _: None,
-}  # fmt: skip
-
-
-def _narrow(numbers: Any) -> Any:
-    if not len(numbers):
-        return numbers.astype(np.int8)
-    low, high = int(numbers.min()), int(numbers.max())
-    for dtype in (np.int8, np.int16, np.int32):
-        limits = np.iinfo(dtype)
-        if limits.min <= low and high <= limits.max:
-            return numbers.astype(dtype)
-    return numbers
-
-
-def from_blob(blob: bytes) -> Column:
-    """The column that `to_blob` was given."""
-    end = blob.index(b"\n")
-    header = json.loads(blob[:end])
-    offset, count, stored = end + 1, header["n"], header["m"]
-
-    def part(dtype: str) -> Any:
-        nonlocal offset
-        array = np.frombuffer(blob, dtype=dtype, count=stored, offset=offset)
-        offset += array.nbytes
-        return array
-
-    at = part(header["at"]) if "at" in header else None
-    words = part(header["words"])
-    kinds = header["kind"] if "kind" in header else part("|u1")
-    if "texts" in header:
-        values = [_READ[kind](value) for kind, value in header["texts"]]
-        data = column.objects(values)[words] if values else np.empty(0, dtype=object)
-    else:
-        data = words.astype(np.float64 if words.dtype.kind == "f" else np.int64)
-    if at is None:
-        return Column(data, kinds)
-    return _spread(at, Column(data, kinds), count)
 
 
 # -- in the database ---------------------------------------------------------------------------
@@ -298,12 +193,15 @@ def layout(connection: sqlite3.Connection, number: int) -> Pack:
 
 
 def load(connection: sqlite3.Connection, number: int, shape: int, name: int) -> Column | None:
-    """A column of a pack; None if nothing of it was logged."""
+    """A column of a pack; None if nothing of it was logged.  Raises Unpackable if it's damaged."""
     row = connection.execute(
         "SELECT data FROM pack_columns WHERE pack = ? AND shape = ? AND name_id = ?",
         (number, shape, name),
     ).fetchone()
-    return from_blob(row[0]) if row else None
+    try:
+        return from_blob(row[0]) if row else None
+    except Exception as error:  # whatever the bytes may be: `fsck` tells, rows answer
+        raise Unpackable from error
 
 
 def sweep(connection: sqlite3.Connection) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import processes, schema, snapshots, versions
-from .batches import intern_name, intern_statement
+from .batches import bump, intern_name, intern_statement
 from .errors import StoreError
 from .positions import ROOT, Nodes, Position, context_at, shape_of, shape_paths
 from .rows import Checkpoint, Coordinates, Iteration, Record, Run
@@ -347,6 +347,7 @@ class Store:
                 name_id = intern_name(connection, name)
                 rows.append((int(run), name_id, intern_statement(connection, stmt), node))
             nodes.write()
+            bump(connection, int(run), schema.version(connection))
             connection.executemany("INSERT OR IGNORE INTO replayed VALUES (?, ?, ?, ?)", rows)
 
     def declare(self, declarations: Iterable[Declaration]) -> None:

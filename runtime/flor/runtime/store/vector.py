@@ -1,8 +1,8 @@
 """Plain queries over `logs`, answered column by column.
 
-`SELECT columns FROM logs [WHERE …] [ORDER BY columns] [LIMIT …]` needs no SQL engine: columns come
-from packs, conditions are evaluated on whole columns by SQLite's rules.  Whatever isn't surely
-answered as SQLite does is left to SQLite (`plan` or `run` give None): there is one answer.
+They need no SQL engine: columns come from packs, conditions are evaluated on whole columns by
+SQLite's rules.  Whatever isn't surely answered as SQLite does is left to SQLite (`plain.plan` or
+`run` give None): there is one answer.
 """
 
 from __future__ import annotations
@@ -10,134 +10,20 @@ from __future__ import annotations
 import functools
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sqlglot import exp
 
-from florc.queries import Analysis, Scan, fold
-
 from . import column, conditions
 from .column import Column
 from .conditions import Unsupported
-from .edits import view_names
 from .frames import Frames
 from .packs import Pack, Unpackable
 from .pivot import Pivot
+from .plain import Plain, conjuncts_of
 from .positions import ROOT
 from .values import INT
-
-
-@dataclass(frozen=True)
-class Plain:
-    """A query of that kind: columns of `logs` as (name in the answer, column)."""
-
-    scan: Scan
-    outputs: tuple[tuple[str, str], ...]
-    where: exp.Expr | None
-    order: tuple[tuple[str, bool], ...]  # (column, descending)
-    limit: int | None
-    offset: int
-    column_of: Callable[[exp.Expr], str | None]
-
-
-_PARTS = {"expressions", "from_", "where", "order", "limit", "offset", "kind"}
-
-
-def plan(analysis: Analysis) -> Plain | None:
-    """The query in this form; None if it is more than that."""
-    select = analysis.tree
-    if not isinstance(select, exp.Select) or len(analysis.scans) != 1:
-        return None
-    if any(value for key, value in select.args.items() if key not in _PARTS):
-        return None
-    (scan,) = analysis.scans
-    source = select.args.get("from_")
-    if scan.table != "logs" or source is None or source.this is not scan.node:
-        return None
-    if any(value for key, value in scan.node.args.items() if key not in ("this", "alias")):
-        return None
-    resolved = {id(reference.node): reference.column for reference in analysis.references}
-
-    def column_of(node: exp.Expr) -> str | None:
-        return resolved.get(id(node))
-
-    outputs = _outputs(select, scan, column_of)
-    order = _order(select, outputs, column_of) if outputs else None
-    limit, offset = _count(select, "limit"), _count(select, "offset")
-    if not outputs or order is None or limit is None or offset is None:
-        return None
-    where = select.args.get("where")
-    return Plain(
-        scan, tuple(outputs), where.this if where else None, tuple(order),
-        limit if limit >= 0 else None, max(offset, 0), column_of,
-    )  # fmt: skip
-
-
-def _outputs(
-    select: exp.Select, scan: Scan, column_of: Callable[[exp.Expr], str | None]
-) -> list[tuple[str, str]] | None:
-    views = view_names(scan.columns)
-    outputs: list[tuple[str, str]] = []
-    for projection in select.expressions:
-        star = projection.this if isinstance(projection, exp.Column) else projection
-        if isinstance(star, exp.Star):
-            if any(value for value in star.args.values()):
-                return None
-            outputs += [(name, name) for name in scan.starred]
-            continue
-        found = column_of(projection.unalias())
-        if found is None:
-            return None
-        if isinstance(projection, exp.Alias):
-            outputs.append((projection.alias, found))
-        else:  # a view's column has the view's spelling
-            same = views[found] == found
-            outputs.append((found if same else projection.name, found))
-    return outputs
-
-
-def _order(
-    select: exp.Select,
-    outputs: Sequence[tuple[str, str]],
-    column_of: Callable[[exp.Expr], str | None],
-) -> list[tuple[str, bool]] | None:
-    order = select.args.get("order")
-    aliases: dict[str, str | None] = {}
-    for projection in select.expressions:
-        if isinstance(projection, exp.Alias):
-            aliases.setdefault(fold(projection.alias), column_of(projection.unalias()))
-    keys = []
-    for ordered in order.expressions if order else ():
-        node, descending = ordered.this, bool(ordered.args.get("desc"))
-        if bool(ordered.args.get("nulls_first")) == descending or ordered.args.get("with_fill"):
-            return None
-        found: str | None
-        if isinstance(node, exp.Literal) and not node.is_string and node.name.isdigit():
-            place = int(node.name)
-            found = outputs[place - 1][1] if 1 <= place <= len(outputs) else None
-        elif isinstance(node, exp.Column):
-            found = column_of(node)
-            if not node.table and fold(node.name) in aliases:
-                found = aliases[fold(node.name)]  # an output's name goes first
-        else:
-            found = None
-        if found is None:
-            return None
-        keys.append((found, descending))
-    return keys
-
-
-def _count(select: exp.Select, part: str) -> int | None:
-    """The number in LIMIT or OFFSET; -1 without one, None if it is an expression."""
-    clause = select.args.get(part)
-    if clause is None:
-        return -1
-    node = clause.expression
-    if clause.args.get("expressions") or not isinstance(node, exp.Literal) or node.is_string:
-        return None
-    return int(node.name) if node.name.isdigit() and len(node.name) < 18 else None
 
 
 def run(
@@ -171,9 +57,7 @@ class _Run:
 
     def columns(self) -> list[Column]:
         plain = self.plain
-        conjuncts = list(plain.where.flatten()) if isinstance(plain.where, exp.And) else []
-        if not conjuncts and plain.where is not None:
-            conjuncts = [plain.where]
+        conjuncts = list(conjuncts_of(plain.where))
         parts: list[dict[str, Column]] = []
         for shapes, runs in self.pivot.groups(plain.scan.columns).items():
             chosen, rest = self._prune(runs, conjuncts)
