@@ -48,11 +48,13 @@ def _record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 
 def _replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from .ui.cli_query import add_format
+
     sub = commands.add_parser("replay", help="re-execute what an SQL query lacks, then answer it")
     sub.add_argument("sql", metavar="SQL", help='e.g. "SELECT epoch, grad_norm FROM logs"')
     sub.add_argument("--yes", "-y", action="store_true", help="don't ask before re-executing")
     sub.add_argument("--dry-run", action="store_true", help="say what would be re-executed")
-    sub.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    add_format(sub)
     sub.add_argument("--script", help="today's script, if the runs' own path isn't meant")
     sub.add_argument("--from-start", action="store_true", help="use no checkpoint, skip nothing")
     sub.add_argument("--no-skip", action="store_true", help="execute regions that can be skipped")
