@@ -40,12 +40,13 @@ class LogCall:
     numbers: bool = False  # text that reads as a number is one
     header: bool = False  # a mapping of names to themselves is a heading
     callers: str = "any"  # "any", or "project": calls by installed packages don't count
+    loops_only: bool = False  # calls outside of all loops don't count
     rows: Mapping[str, str] | None = None  # methods of what is returned: "one" row, or "many"
 
 
 _KNOWN = tuple(field.name for field in fields(LogCall) if field.name != "call")
 _LISTS = ("at", "also", "parameters", "place")
-_FLAGS = ("keywords", "numbers", "header")
+_FLAGS = ("keywords", "numbers", "header", "loops_only")
 _PARAMETERS = ("name", "value", "values", "under", "message", "arguments")
 
 

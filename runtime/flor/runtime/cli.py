@@ -33,7 +33,8 @@ def _record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     sub = commands.add_parser(
         "record",
         help="run a script and keep what a replay needs",
-        usage="flor record [-h] [--budget F] [-q] [--no-checkpoint] (SCRIPT | -m MODULE) [ARGS...]",
+        usage="flor record [-h] [--budget F] [-q] [--no-checkpoint] [--no-capture] "
+        "(SCRIPT | -m MODULE) [ARGS...]",
     )
     sub.add_argument(
         "--budget", type=_fraction, default=0.05, metavar="F",
@@ -41,6 +42,9 @@ def _record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )  # fmt: skip
     sub.add_argument("-q", "--quiet", action="store_true", help="no lines of ours on stderr")
     sub.add_argument("--no-checkpoint", action="store_true", help="record values only")
+    sub.add_argument(
+        "--no-capture", action="store_true", help="keep nothing of what the script logs by itself"
+    )
     sub.add_argument("-m", dest="module", action="store_true", help="SCRIPT is a module's name")
     sub.add_argument("script", metavar="SCRIPT", help="the script; what follows belongs to it")
     sub.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS")
@@ -86,7 +90,8 @@ def run_record(args: argparse.Namespace) -> int:
     target = make(args.script, args.args)
     hashseed.ensure()
     seed = hashseed.hide(os.environ)
-    return record(target, Options(args.budget, args.quiet, not args.no_checkpoint, seed))
+    checkpoints, capture = not args.no_checkpoint, not args.no_capture
+    return record(target, Options(args.budget, args.quiet, checkpoints, seed, capture))
 
 
 def run_replay(args: argparse.Namespace) -> int:
