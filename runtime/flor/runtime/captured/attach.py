@@ -103,6 +103,8 @@ def _wrap(module: ModuleType, target: str, call: LogCall, keeper: Keeper) -> Non
     for name in way:
         owner = getattr(owner, name, None)
     original = inspect.getattr_static(owner, last, None)
+    if original is None and len(call.at) == 1:
+        keeper.session.note(f"{call.call} isn't at {call.at[0]}: what it logs isn't captured")
     if original is None or getattr(original, "flor_captured", False):
         return
     kind = type(original) if isinstance(original, (staticmethod, classmethod)) else None

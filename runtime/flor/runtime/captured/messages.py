@@ -18,7 +18,7 @@ _DIRECTIVE = re.compile(
 _BEFORE = re.compile(rf"(?:^|[\s,;|(\[])({_NAME})\s?[:=]?\s*$")
 _PAIR = re.compile(
     rf"(?:^|(?<=[\s,;|(\[]))(?P<name>{_NAME})\s?[:=]\s*"
-    r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?=$|[\s,;|)\]%]|\.(?:\s|$))"
+    r"(?P<number>[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?)(?=$|[\s,;|)\]%]|\.(?:\s|$))"
 )
 _NUMERIC = "diufFeEgG"
 _MAX_TEXT = 10_000
