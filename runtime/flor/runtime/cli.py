@@ -23,9 +23,11 @@ def parser() -> argparse.ArgumentParser:
     from .ui import cli_query
 
     cli_query.add_parsers(commands)
+    from .exchange import cli as cli_exchange
     from .versions import cli as cli_versions
 
     cli_versions.add_parsers(commands)
+    cli_exchange.add_parsers(commands)
     return top
 
 
