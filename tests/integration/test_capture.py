@@ -315,6 +315,19 @@ def test_a_library_of_the_users_own(tmp_path: Path) -> None:
     assert [r["total"] for r in rows] == [0, 1, 3]
 
 
+def test_the_example_of_the_documentation(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "capture.md").read_text(encoding="utf-8")
+    script = page.partition("```python\n")[2].partition("```")[0]
+    shown = page.partition("```console\n")[2].partition("```")[0]
+    record, query = shown.split("$ flor ")[1:]
+    project = Project(tmp_path, None, "")
+    (tmp_path / "fit.py").write_text(script, encoding="utf-8")
+    result = execute([*FLOR, *record.splitlines()[0].split()], tmp_path, project.env)
+    assert result.out.splitlines() == record.splitlines()[1:]
+    sql = query.splitlines()[0].removeprefix("query ").strip('"').replace('\\"', '"')
+    assert flor(tmp_path, "query", sql).out.splitlines() == query.splitlines()[1:]
+
+
 BOARD = """
     import logging, sys
     import torch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import importlib
 import inspect
 import io
@@ -15,6 +16,7 @@ import threading
 import traceback
 import types
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -187,6 +189,13 @@ def test_mistakes_are_told_with_their_line(tmp_path, text, line, words):
         loaded(tmp_path, text)
     assert words in caught.value.message and caught.value.line == line
     assert "\n" not in str(caught.value)
+
+
+def test_every_field_is_documented():
+    text = (Path(__file__).parents[2] / "docs" / "capture.md").read_text(encoding="utf-8")
+    table = text.partition("## More calls")[2]
+    fields = [field.name for field in dataclasses.fields(LogCall) if field.name != "call"]
+    assert [name for name in fields if f"`{name}`" not in table] == []
 
 
 def test_our_own_calls_that_are_there_are_found():
