@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 
-from florc.analysis.evaluate import Expressions, Waiting
+from florc.analysis.arity import Arguments, accepts
+from florc.analysis.evaluate import Waiting
 from florc.analysis.heap import CALLED, FINE, LAZY, MAPPINGS, SEQUENCES, VIEWED, unknown
 from florc.analysis.objects import DYNAMIC, WITHIN, Class, Function, Obj
+from florc.analysis.special import Special
 from florc.effects.model import Effect
 from florc.frontend.statements import shown as shown_callee
 
@@ -17,7 +19,7 @@ VAGUE = 8
 Keywords = dict[str, "set[Obj]"]
 
 
-class Calls(Expressions):
+class Calls(Special):
     """Evaluation of calls and of iteration."""
 
     def call(self, node: ast.Call) -> set[Obj]:
@@ -62,7 +64,38 @@ class Calls(Expressions):
                 self._unknown_receiver(node.func, shown)
                 return self._scalar_method(node, node.func.attr, args, kwargs, rest, shown)
             return self.unknown_call(set(), args, kwargs, rest, node, shown, f"?{shown}")
-        return self.invoke(callee, args, kwargs, rest, node, shown)
+        return self.invoke(self._fitting(callee, node), args, kwargs, rest, node, shown)
+
+    def _fitting(self, callee: set[Obj], node: ast.Call) -> set[Obj]:
+        """Of several callees those that accept the call's arguments; all, if none does."""
+        if len(callee) < 2:
+            return callee
+        given = Arguments.of(node)
+        return {obj for obj in callee if self._accepts(obj, given)} or callee
+
+    def _accepts(self, obj: Obj, given: Arguments) -> bool:
+        """Whether a callee of the project accepts arguments; a changed signature any."""
+        function, bound = obj.function, int(obj.kind == "bound")
+        if obj.kind == "class" and obj.cls is not None:
+            function, bound = obj.cls.method("__init__"), 1
+            field = self.heap.field(self.heap.klass(obj.cls), "__init__")
+            bases = [self.effects.types.get(base) for base in obj.cls.libraries()]
+            plain = all(base is not None and not base.immutable for base in bases)
+            if self.makes_itself(obj.cls) or not plain or field - {self._as_object(function)}:
+                return True
+        elif obj.kind == "library":
+            return obj.name not in self.imported and not self.effects.is_module(obj.name)
+        elif obj.kind not in ("function", "bound"):
+            return True
+        if function is None:
+            return True
+        signature = ("__defaults__", "__kwdefaults__", "__code__")
+        if not self.heap.fields_of(self.heap.function(function)).keys().isdisjoint(signature):
+            return True
+        return accepts(function, given, bound)
+
+    def _as_object(self, function: Function | None) -> Obj | None:
+        return self.heap.function(function) if function is not None else None
 
     def positions(self, objs: set[Obj], node: ast.AST) -> tuple[list[set[Obj]], set[Obj]]:
         """What unpacking gives: by position, as far as tuples tell; and in any position."""
@@ -189,6 +222,8 @@ class Calls(Expressions):
         for handed in [*args, *kwargs.values()]:
             self._generators_given(handed)
         found: set[Obj] = set()
+        if self.converting and any(o.kind not in ("function", "bound", "class") for o in objs):
+            found |= self._converted_given(set().union(rest, *args, *kwargs.values()), node)
         outer, self.waiting = self.waiting, Waiting(node)
         self.waiting.vague = self.heap.grain != FINE and len(objs) > VAGUE
         alike: dict[tuple[object, ...], set[Obj]] = {}  # one effect entry holds for all of them
@@ -213,6 +248,11 @@ class Calls(Expressions):
             for obj in here.made:
                 self.heap.add_contents(obj, results)
         return found
+
+    def _converted_given(self, given: set[Obj], node: ast.AST) -> set[Obj]:
+        """A library may convert what it is given, and what that holds."""
+        given = self.value_of(given)
+        return self.converted(given.union(*map(self.heap.elements, given)), node)
 
     def _generators_given(self, objs: set[Obj]) -> None:
         """A generator that is handed over may be advanced by whoever gets it."""
@@ -299,7 +339,14 @@ class Calls(Expressions):
         where: Function | None,
     ) -> set[Obj]:
         libraries = cls.libraries()
-        made = self.heap.alloc(node, libraries[0] if libraries else "", cls=cls, where=where)
+        results: set[Obj] = set()
+        if self.makes_itself(cls):
+            klass, made = self.heap.klass(cls), self.instance_of(cls, node)
+            for method in (self.metamethod(cls, "__call__"), cls.method("__new__")):
+                if method is not None:
+                    results |= self._project(method, [{klass}, *args], kwargs, rest, node)
+        else:
+            made = self.heap.alloc(node, libraries[0] if libraries else "", cls=cls, where=where)
         init = cls.method("__init__")
         if init is not None:
             self._project(init, [{made}, *args], kwargs, rest, node)
@@ -320,7 +367,7 @@ class Calls(Expressions):
             method = cls.method(name)
             if method is not None:
                 self._project(method, [{made}], {}, set(), node)
-        return {made}
+        return {made} | results
 
     def _field_defaults(self, cls: Class, made: Obj, node: ast.AST) -> None:
         """Fields of a dataclass that a `default_factory` makes anew for each instance."""
@@ -366,6 +413,11 @@ class Calls(Expressions):
             return {self.heap.klass(o.cls) for o in args[0] if o.kind == "alloc" and o.cls}
         if name == "builtins.getattr":
             return self._getattr(args, node)
+        if name == "builtins.hasattr":
+            self._getattr(args[:2], node)
+        if name.endswith((".__new__", ".type.__call__")):
+            classes = {o for o in set().union(*args[:1]) if o.kind == "class"}
+            return {self.instance_of(o.cls, node) for o in classes if o.cls is not None}
         if name in ("importlib.import_module", "builtins.__import__"):
             given = node.args[:1] if isinstance(node, ast.Call) else []
             modules = self.modules_called(given[0] if given else None)
@@ -382,6 +434,9 @@ class Calls(Expressions):
             if isinstance(key, ast.Constant) and isinstance(key.value, str):
                 self.store_attribute(args[0], key.value, args[2], ast.unparse(node), node)
                 return set()
+        if name == "builtins.delattr" and args:
+            for obj in list(args[0]):
+                self.method(obj, "__delattr__", [set()], node)
         effect = self.effects.call(name)
         if self.recording:
             known = effect is not None or name in self.effects.types
@@ -417,6 +472,8 @@ class Calls(Expressions):
         if _generator(receiver) and receiver.function is not None:
             if name in ("send", "throw", "close", "__next__"):
                 return self._resumed(receiver, receiver.function, set().union(rest, *args), shown)
+        if receiver.kind == "class" and name in ("__new__", "__call__"):
+            return {self.instance_of(o.cls, node) for o in receivers if o.cls is not None}
         types = receiver.libraries()
         derived = receiver.cls is not None
         if types and name != "*":
@@ -1126,13 +1183,15 @@ class Calls(Expressions):
     def _iterate_one(self, obj: Obj, node: ast.AST, name: str) -> set[Obj]:
         heap = self.heap
         plain = obj.cls is None and self.effects.type(obj.type).plain
-        if plain or (self.lacks(obj, "__iter__") and self.lacks(obj, "__getitem__")):
+        if plain or all(self.lacks(obj, n) for n in ("__iter__", "__getitem__", "__aiter__")):
             return set()  # another object of the points-to set is meant
         if obj in heap.absorbed:  # maybe an iterator
             self.mutate({heap.anything}, "iterating may advance it", certainty="assumed")
             return heap.elements(obj)
         if obj.kind == "part":
             return heap.elements(obj)
+        if obj.kind == "class":
+            return self.iterate(self.method(obj, "__iter__", [], node), node)
         if obj.kind != "alloc":
             return set()
         if obj.function is not None and obj.function.generator:
@@ -1168,12 +1227,13 @@ class Calls(Expressions):
 
     def _iterate_instance(self, obj: Obj, node: ast.AST) -> set[Obj] | None:
         assert obj.cls is not None
-        if obj.cls.method("__iter__") is not None:
-            results = self.method(obj, "__iter__", [], node)
+        how = "a" if obj.cls.method("__aiter__") is not None else ""
+        if obj.cls.method(f"__{how}iter__") is not None:
+            results = self.method(obj, f"__{how}iter__", [], node)
             found: set[Obj] = set()
             for result in results:
                 if result is obj:
-                    found |= self.method(obj, "__next__", [], node)
+                    found |= self.method(obj, f"__{how}next__", [], node)
                 else:
                     found |= self.iterate({result}, node)
             return found

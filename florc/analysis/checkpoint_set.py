@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 from collections import deque
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
@@ -26,6 +27,8 @@ from florc.frontend.scopes import Scope
 from florc.plan import Excluded, Guarded, Member
 
 MAX_PATHS = 4000
+MAX_DOTS = 6
+"""Attributes in an access path; what lies deeper is saved with the last of them."""
 _METHODS = ("bound", "libbound")
 
 
@@ -165,6 +168,8 @@ class _Roots:
         self.scope = site.function.scope
         self._paths: list[tuple[str, Obj]] | None = None
         self.cut = False  # there are more paths than are looked at
+        self.ends: set[str] = set()  # paths not followed further: they have come round
+        self._closed: dict[Obj, bool] = {}
 
     def start(self) -> list[tuple[str, Scope, str]]:
         """(path, owner, name) of every usable root variable, frame first."""
@@ -219,19 +224,20 @@ class _Roots:
 
     def _search(self) -> list[tuple[str, Obj]]:
         found: list[tuple[str, Obj]] = []
-        queue: deque[tuple[str, Obj, bool]] = deque()
+        queue: deque[tuple[str, Obj, bool, frozenset[Obj]]] = deque()
+        above: frozenset[Obj] = frozenset()  # instances that the path at hand leads through
         seen: set[tuple[str, Obj]] = set()
         expanded: set[Obj] = set()  # by a path that leads to nothing else
 
         def push(path: str, objs: set[Obj], sure: bool) -> None:
-            if path.count(".") > 6:
+            if path.count(".") > MAX_DOTS:
                 return
             if found and len(queue) > 4 * MAX_PATHS:
                 self.cut = True
                 return
             for obj in sorted(objs, key=attrgetter("label")):
                 if (path, obj) not in seen:
-                    queue.append((path, obj, sure and len(objs) == 1))
+                    queue.append((path, obj, sure and len(objs) == 1, above))
 
         for path, owner, name in self.start():
             push(path, self.heap.variable(owner, name), True)
@@ -242,17 +248,25 @@ class _Roots:
                 if roots <= 0:
                     break
             roots -= 1
-            path, obj, sure = queue.popleft()
+            path, obj, sure, above = queue.popleft()
             if (path, obj) in seen:
                 continue
             seen.add((path, obj))
             found.append((path, obj))
+            if path.count(".") == MAX_DOTS:
+                self.ends.add(path)
+                continue
             if self.cut:
                 continue
             if obj in expanded and (path.count(".") > 2 or single(obj, self.summaries)):
                 continue
             if sure:
                 expanded.add(obj)
+            if obj.kind == "alloc" and obj.cls is not None:
+                if obj in above and self._whole(obj):
+                    self.ends.add(path)
+                    continue
+                above |= {obj}
             if obj.receiver is not None and _is_method(obj, self.heap):
                 push(f"{path}.__self__", {obj.receiver}, sure)
             elif obj.kind == "class" or (obj.kind == "alloc" and obj.cls is not None):
@@ -269,6 +283,15 @@ class _Roots:
         if queue:  # the search broke off: what else this path may lead to wasn't looked at
             found = [pair for pair in found if pair[0] != queue[0][0]]
         return found
+
+    def _whole(self, obj: Obj) -> bool:
+        """Whether saving an object saves all state that it leads to: it keeps no closures."""
+        if obj not in self._closed:
+            self._closed[obj] = not any(
+                o.function is not None and self.heap.free_variables(o.function)
+                for o in self.heap.held({obj})
+            )
+        return self._closed[obj]
 
 
 def _is_method(obj: Obj, heap: Heap) -> bool:
@@ -335,7 +358,7 @@ def checkpoint_set(
                 members[path] = Member(path, how, access.certainty, reason, line)
     changes = changed_objects(summaries, accesses)
     pairs = roots.paths()
-    iterators = _add_mutated(summaries, site, changes, pairs, members, roots.cut)
+    iterators = _add_mutated(summaries, site, changes, pairs, members, roots.cut, roots.ends)
     dynamic = tuple(a for a in accesses if a.kind == "dynamic")
     if any(a.name in ("exec", "globals", "locals", "vars", "eval") for a in dynamic):
         for name in sorted(program.module_scope(site.function.module).names & live):
@@ -346,7 +369,9 @@ def checkpoint_set(
     rereads = any(access.kind == "read_file" for access in later)
     _add_sharing(summaries, site, pairs, members, later)
     _mark_derived(summaries, site, rebound_lines, members)
-    kept = _marked_volatile(_without_prefixes(members), site, pairs, times, summaries)
+    kept = _marked_volatile(
+        _without_prefixes(members, pairs, summaries.points_to.heap), site, pairs, times, summaries
+    )
     excluded = _excluded(program, summaries, site, live, kept, changes, rebound_lines, guarded)
     shared = _shared(summaries, pairs, kept)
     inside = {a.name for a in accesses if a.kind == "rebind" and a.scope is site.function.scope}
@@ -490,6 +515,7 @@ def _add_mutated(
     pairs: list[tuple[str, Obj]],
     members: dict[str, Member],
     cut: bool,
+    ends: AbstractSet[str],
 ) -> tuple[Obj, ...]:
     heap = summaries.points_to.heap
     named: set[Obj] = set()
@@ -513,6 +539,13 @@ def _add_mutated(
 
     for path, obj in pairs:
         change = changes.get(owner_of(obj))
+        if path in ends and obj.kind == "alloc":  # all that comes after it is saved with it
+            inside = {o for o in heap.held({obj}) if o in changes and not _harmless(summaries, o)}
+            if inside:
+                first = changes[min(inside, key=repr)]
+                access = first.whole or next(iter(first.attributes.values()))
+                add(path, access, any(changes[o].certain for o in inside))
+                continue
         if change is None:
             continue
         # Only a path that can lead to nothing else, to an object that is the only one of its
@@ -550,7 +583,7 @@ def _add_mutated(
             break
         if obj.kind in ("function", "class", "module", "library", "bound", "libbound"):
             continue
-        entered = path.count(".") < 6 and not cut
+        entered = not cut and path not in ends
         if obj.cls is not None and entered and not heap.contents_of(obj):
             continue  # entered by its attributes
         inside = heap.held({obj}) & missing
@@ -751,7 +784,7 @@ def _shared(
     for path, obj in pairs:
         parts = path.split(".")
         starts = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
-        if path not in saved and not any(start in found for start in starts):
+        if not (saved & {path, *_prefixes(path)}) and not any(start in found for start in starts):
             if held & {owner_of(o) for o in heap.held({obj})}:
                 found[path] = None
     return tuple(found)
@@ -778,16 +811,30 @@ def _from_here(summaries: Summaries, site: LoopSite) -> list[ast.stmt]:
     return list(found)
 
 
-def _without_prefixes(members: dict[str, Member]) -> tuple[Member, ...]:
-    """Drop `a.b` where `a` itself is saved whole, not only because `a.b` leads to the same."""
-    whole = {
-        path
-        for path, member in members.items()
-        if member.how != "rebound" and not member.alias.startswith(f"{path}.")
-    }
+def _without_prefixes(
+    members: dict[str, Member], pairs: list[tuple[str, Obj]], heap: Heap
+) -> tuple[Member, ...]:
+    """Drop `a.b` where `a` itself is saved whole, not only because `a.b` leads to the same.
+
+    Attributes of a class that `a` may lead to aren't: classes are saved by name.
+    """
+    whole = {p for p, member in members.items() if not member.alias.startswith(f"{p}.")}
+    holders: dict[str, set[Obj]] = {}
+    for path, obj in pairs:
+        holders.setdefault(path, set()).add(obj)
+
+    def saved_with(start: str, path: str) -> bool:
+        while path != start:
+            path, _, name = path.rpartition(".")
+            classes = [o for o in holders.get(path, ()) if o.kind == "class"]
+            if path not in holders or any(name in heap.fields_of(cls) for cls in classes):
+                return False
+        return True
+
     kept = []
     for path, member in members.items():
-        if not _prefixes(path) & whole:
+        starts = _prefixes(path) & whole
+        if not any(saved_with(start, path) for start in starts):
             kept.append(member)
     return tuple(kept)
 

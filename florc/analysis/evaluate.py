@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from florc.analysis.heap import FINE, LAZY, SEQUENCES, VIEWED, Heap, owner_of, unknown
@@ -60,6 +61,7 @@ class State:
         self.accesses: dict[Access, None] = {}
         self.edges: dict[CallEdge, None] = {}
         self.library_calls: dict[tuple[ast.AST, Function, str], LibraryCall] = {}
+        self.imported: set[str] = set()  # library modules, by import statements
         self.star_libraries: dict[str, list[str]] = {}
         # Calls whose callee had no value, by the statement that was executed.
         self.bottom: dict[ast.stmt, dict[ast.Call, bool]] = {}
@@ -191,11 +193,25 @@ class Expressions(State):
             found = obj.cls.method(name)
             if found is not None:
                 return self.invoke({self.heap.bound(obj, found)}, args, {}, set(), node, name)
-        if obj.kind == "class" and obj.cls is not None:  # a static method, by a library
-            found = obj.cls.method(name)
+        if obj.kind == "class" and obj.cls is not None:
+            if name.startswith("__"):
+                return self.class_method(obj, name, args, node)
+            found = obj.cls.method(name)  # a static method, by a library
             if found is not None:
                 return self.invoke({self.heap.function(found)}, args, {}, set(), node, name)
         return set()
+
+    def class_method(self, obj: Obj, name: str, args: list[set[Obj]], node: ast.AST) -> set[Obj]:
+        """Call a special method of a class object (special.py)."""
+        raise NotImplementedError
+
+    def read_by_class(self, obj: Obj, name: str, node: ast.AST) -> set[Obj]:
+        """What reading an attribute of a class finds in its metaclass (special.py)."""
+        raise NotImplementedError
+
+    def converted(self, objs: Iterable[Obj], node: ast.AST) -> set[Obj]:
+        """Objects may be converted by whoever is given them (special.py)."""
+        raise NotImplementedError
 
     def evaluate(self, node: ast.expr | None) -> set[Obj]:
         """What an expression may evaluate to; the empty set stands for immutable values."""
@@ -298,6 +314,7 @@ class Expressions(State):
                 found.add(heap.bound(obj, method) if method.classmethod else heap.function(method))
             for base in obj.cls.mro():
                 found |= heap.field(heap.klass(base), name)
+            found |= self.read_by_class(obj, name, node)
             if found or not (obj.cls.libraries() or name.startswith("__")):
                 return found
             return {heap.library_bound(obj, name)}
@@ -313,6 +330,7 @@ class Expressions(State):
             return {heap.klass(obj.cls)}
         found = set(heap.field(owner_of(obj), name))
         if obj.cls is not None:
+            found |= self.method(obj, "__getattribute__", [set()], node)
             method = obj.cls.method(name)
             if method is not None and method.property:
                 found |= self.invoke({heap.bound(obj, method)}, [], {}, set(), node, name)
@@ -391,13 +409,15 @@ class Expressions(State):
 
     def _on_Subscript(self, node: ast.Subscript) -> set[Obj]:
         objs = self.value_of(self.evaluate(node.value))
-        self.hashed(self.value_of(self.evaluate(node.slice)), node)
-        found: set[Obj] = set()
+        keys = self.value_of(self.evaluate(node.slice))
+        self.hashed(keys, node)
+        found = self.converted(keys, node)
         for obj in list(objs):
             if self.lacks(obj, "__getitem__"):
                 continue  # another object of the points-to set is meant
             if obj.kind == "alloc" and obj.cls is not None:
-                found |= self.method(obj, "__getitem__", [set()], node)
+                found |= self.method(obj, "__getitem__", [keys], node)
+                found |= self.method(obj, "__missing__", [keys], node)
                 found |= self.heap.elements(obj)
             elif obj.kind == "part":
                 found |= self.heap.elements(obj)
@@ -409,6 +429,11 @@ class Expressions(State):
                     found |= self.modules_called(node.slice)
             elif obj.kind != "alloc":
                 found.add(obj)
+                found |= self.method(obj, "__getitem__", [keys], node)
+                hook = obj.cls and obj.kind == "class" and obj.cls.method("__class_getitem__")
+                if hook:
+                    bound = {self.heap.bound(obj, hook)}
+                    found |= self.invoke(bound, [keys], {}, set(), node, "[]")
             elif obj.type == "collections.defaultdict":
                 why = f"{ast.unparse(node)} may make an entry"
                 self.mutate({obj}, why)
@@ -505,8 +530,13 @@ class Expressions(State):
         """Assign an attribute (execute.py)."""
         raise NotImplementedError
 
+    def _on_Slice(self, node: ast.Slice) -> set[Obj]:
+        return self.evaluate(node.lower) | self.evaluate(node.upper) | self.evaluate(node.step)
+
     def _on_Await(self, node: ast.Await) -> set[Obj]:
-        return self.evaluate(node.value)
+        found = self.evaluate(node.value)
+        awaited = {held for obj in list(found) for held in self.method(obj, "__await__", [], node)}
+        return found | self.iterate(awaited, node)
 
     def _on_Starred(self, node: ast.Starred) -> set[Obj]:
         return self.evaluate(node.value)
@@ -529,6 +559,7 @@ class Expressions(State):
                 found |= self.method(obj, f"__{name}__", [right], node)
                 if obj in right:
                     found |= self.method(obj, f"__r{name}__", [left], node)
+                found |= self.converted({obj}, node)
                 continue
             if unknown(obj):
                 found.add(obj)  # as of any call of it

@@ -178,6 +178,7 @@ class Executor(Calls):
                 if setter is not None:
                     self.invoke({self.heap.bound(receiver, setter)}, [objs], {}, set(), node, shown)
                     continue
+                self.method(receiver, "__setattr__", [set(), objs], node)
                 for base in receiver.cls.mro() if receiver.cls else ():
                     for described in self.heap.field(self.heap.klass(base), name):
                         self.method(described, "__set__", [{receiver}, objs], node)
@@ -194,7 +195,9 @@ class Executor(Calls):
 
     def _assign_item(self, target: ast.Subscript, objs: set[Obj]) -> None:
         receivers = self.value_of(self.evaluate(target.value))
-        self.hashed(self.value_of(self.evaluate(target.slice)), target)
+        keys = self.value_of(self.evaluate(target.slice))
+        self.hashed(keys, target)
+        self.converted(keys, target)
         shown = ast.unparse(target)
         if not receivers:
             self.touch(target.value, f"{shown} is assigned")
@@ -289,8 +292,9 @@ class Executor(Calls):
                     self.edge(obj.function)  # @contextmanager
                     entered |= self.heap.yielded(obj.function)
                 elif obj.cls is not None:
-                    entered |= self.method(obj, "__enter__", [], node)
-                    self.method(obj, "__exit__", [set(), set(), set()], node)
+                    how = "a" if isinstance(node, ast.AsyncWith) else ""
+                    entered |= self.method(obj, f"__{how}enter__", [], node)
+                    self.method(obj, f"__{how}exit__", [set(), set(), set()], node)
                 else:
                     entered.add(obj)
                     entered |= self.heap.elements(obj)
@@ -331,6 +335,10 @@ class Executor(Calls):
         """Bind what a pattern captures of `objs`."""
         if isinstance(pattern, (ast.MatchSequence, ast.MatchMapping)):
             held = {e for obj in list(objs) for e in self.unpack(obj, pattern)}
+            for obj in list(objs):
+                self.method(obj, "__len__", [], pattern)
+                for name in ("__getitem__", "get", "keys", "__contains__"):
+                    held |= self.method(obj, name, [set(), set()], pattern)
             for inner in pattern.patterns:
                 self._match(inner, held)
             if isinstance(pattern, ast.MatchMapping) and pattern.rest is not None:
@@ -342,7 +350,8 @@ class Executor(Calls):
             self.heap.add_contents(rest, objs)
             self._bind(pattern.name, {rest}, pattern)
         elif isinstance(pattern, ast.MatchClass):
-            self.evaluate(pattern.cls)
+            for cls in self.evaluate(pattern.cls):
+                self.method(cls, "__instancecheck__", [objs], pattern)
             fields = {o for obj in objs for held in self.heap.fields_of(obj).values() for o in held}
             for inner in pattern.patterns:  # by __match_args__; or str(x): the subject itself
                 self._match(inner, objs | fields)
@@ -357,7 +366,9 @@ class Executor(Calls):
             if pattern.name is not None:
                 self._bind(pattern.name, objs, pattern)
         elif isinstance(pattern, ast.MatchValue):
-            self.evaluate(pattern.value)
+            others = self.value_of(self.evaluate(pattern.value))
+            for obj in objs | others:
+                self.method(obj, "__eq__", [objs | others], pattern)
 
     def _attributes_stored(self, objs: set[Obj], name: str, node: ast.AST) -> set[Obj]:
         found = self.attribute(objs, name, node)
@@ -375,6 +386,7 @@ class Executor(Calls):
                 for obj in list(objs) if isinstance(target, ast.Subscript) else ():
                     self.method(obj, "__delitem__", [set()], target)
                 for obj in list(objs) if attribute else ():
+                    self.method(obj, "__delattr__", [set()], target)
                     deleter = obj.cls.method(f"{attribute}.deleter") if obj.cls else None
                     if deleter is not None:
                         self.invoke({self.heap.bound(obj, deleter)}, [], {}, set(), target, "del")
@@ -412,7 +424,13 @@ class Executor(Calls):
                     if obj.name != "builtins.object":
                         cls.library_bases.append(obj.name)
                         self.heap.stale |= self.owner.keys()
-        made: set[Obj] = {self.heap.klass(cls)}
+        for keyword in node.keywords:
+            for obj in self.evaluate(keyword.value) if keyword.arg == "metaclass" else ():
+                if obj.kind == "class" and obj.cls is not None:
+                    if obj.cls not in cls.metaclasses:
+                        cls.metaclasses.append(obj.cls)
+                        self.heap.stale |= self.owner.keys()
+        made = {self.heap.klass(cls)} | self.class_made(cls, node)
         for decorator in reversed(node.decorator_list):
             made |= self._decorated(decorator, made)
         self._bind(node.name, made, node)
@@ -431,6 +449,8 @@ class Executor(Calls):
 
     def _do_Import(self, node: ast.Import) -> None:
         for alias in node.names:
+            parts = alias.name.split(".")
+            self.imported.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
             module = self._import_module(alias.name)
             if alias.asname:
                 self._bind(alias.asname, {module}, alias)
@@ -440,6 +460,8 @@ class Executor(Calls):
 
     def _do_ImportFrom(self, node: ast.ImportFrom) -> None:
         base = resolve_relative(node, self.function.module.package)
+        if base == "__future__":
+            return  # features, not objects that anything is done with
         module = self._import_module(base)
         for alias in node.names:
             if alias.name == "*":

@@ -493,6 +493,13 @@ class Heap:
 
     def elements(self, obj: Obj) -> set[Obj]:
         """What subscripting or iterating may give; a lump gives itself too (its parts)."""
+        found = self._elements(obj)
+        types = owner_of(obj).libraries() if obj.type != "builtins.dict" else ()
+        if types and all(self.effects.type(name).codeless for name in types):
+            return {held for held in found if held.kind not in BY_NAME}
+        return found
+
+    def _elements(self, obj: Obj) -> set[Obj]:
         if obj in self.absorbed:
             self.read.add(obj)
             return self._anything()

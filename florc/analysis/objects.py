@@ -45,6 +45,7 @@ class Class:
     methods: dict[str, Function] = field(default_factory=dict)
     bases: list[Class] = field(default_factory=list)
     library_bases: list[str] = field(default_factory=list)
+    metaclasses: list[Class] = field(default_factory=list)  # of the project
     fields: tuple[str, ...] = ()  # annotated names in order (dataclasses, named tuples)
 
     def mro(self) -> list[Class]:

@@ -14,7 +14,8 @@ be called but what they hold), ``closed_base`` (true: the same of project classe
 or, in its package, from a type based on it), ``api`` (all public attributes of its objects, as
 words of one string: what isn't among them doesn't exist), ``holds`` (the attributes that give
 what it was given, such as a wrapper's ``module``; without it any attribute may),
-``plain`` (true: its objects keep no references to others, as an image), ``stream``
+``plain`` (true: its objects keep no references to others, as an image), ``codeless`` (true: what
+iterating and subscripting give is never a function, a method or a class), ``stream``
 (true: a generator of random numbers; the run time notes what iterators draw from it),
 ``shares`` (true: its memory may be that of an object of another library's), ``entries`` (true:
 what two constant keys lead to are different objects, as in a loaded file), ``iteration_draws``
@@ -142,6 +143,7 @@ class LibraryType:
     shares: bool = False
     plain: bool = False
     stream: bool = False
+    codeless: bool = False
     api: frozenset[str] = frozenset()
 
 
@@ -214,6 +216,13 @@ class Effects:
                 self._prefixes.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
         return self.canonical(qualified) in self._prefixes or qualified in self._prefixes
 
+    def is_module(self, qualified: str) -> bool:
+        """Whether a name is a module's: things in it are described, and not it itself."""
+        last = qualified.rpartition(".")[2]
+        if not last.islower() or qualified in self.exact or qualified in self.types:
+            return False
+        return self.describes(qualified) and qualified not in self.aliases
+
     def method(self, type_name: str, method: str) -> Effect | None:
         """The effect of `method` on a receiver of `type_name` or of its bases.
 
@@ -280,6 +289,7 @@ class Effects:
             any(t.shares for t in chain),
             any(t.plain for t in chain),
             any(t.stream for t in chain),
+            any(t.codeless for t in chain),
             frozenset().union(*(t.api for t in chain)),
         )
 

@@ -25,7 +25,10 @@ EFFECT_FLAGS = (
     *("modes", "training_only", "no_grad", "lasting", "transparent"),
 )
 TYPE_LISTS = ("bases", "scalars", "own", "lacks", "holds", "iterable_calls", "iteration_draws")
-TYPE_FLAGS = ("sink", "immutable", "closed", "closed_base", "entries", "shares", "plain", "stream")
+TYPE_FLAGS = (
+    *("sink", "immutable", "closed", "closed_base", "entries", "shares", "plain", "stream"),
+    *("codeless",),
+)
 TYPE_TEXTS = ("api", "elements", "parts", "note")
 
 _ARGUMENT = r"(self|args|\d+|[A-Za-z_]\w*)"

@@ -482,6 +482,67 @@ def test_a_name_that_is_assigned_does_not_stand_for_its_object(tmp_path: Path) -
     assert "a" in {path.partition(".")[0] for path in found}
 
 
+def test_what_a_rebound_name_holds_is_saved_with_it(tmp_path: Path) -> None:
+    """All but attributes of classes, which are saved by their names."""
+    text = """
+        import torch
+
+        class Inner:
+            def __init__(self):
+                self.count = 0
+
+        def local():
+            class Counted:
+                count = 0
+            return Counted
+
+        class Outer:
+            def __init__(self):
+                self.inner = Inner()
+                self.kind = local()
+
+        net = torch.nn.Linear(1, 1)
+        best = Outer()
+        other = best
+        for epoch in range(3):
+            net(torch.ones(1)).backward()
+            best.inner.count += 1
+            best.kind.count += 1
+            if epoch == 1:
+                best = Outer()
+        print(best.inner.count, best.kind.count)
+    """
+    found = members(tmp_path, text)
+    assert "best" in found and "best.inner.count" not in found
+    assert "best.kind.count" in found
+
+
+def test_a_path_that_comes_round_is_saved_whole(tmp_path: Path) -> None:
+    text = """
+        import torch
+
+        class Node:
+            def __init__(self, then):
+                self.then = then
+                self.value = 0.0
+
+        nodes = None
+        for _ in range(4):
+            nodes = Node(nodes)
+        net = torch.nn.Linear(1, 1)
+        for epoch in range(3):
+            net(torch.ones(1)).backward()
+            node = nodes
+            while node is not None:
+                node.value += 1.0
+                node = node.then
+        print(nodes.then.then.then.value)
+    """
+    found = members(tmp_path, text, "epoch")
+    assert {"nodes.value", "nodes.then"} <= found.keys() or "nodes" in found
+    assert not any(path.startswith("nodes.then.then") for path in found)
+
+
 def test_a_dead_name_leads_nowhere(tmp_path: Path) -> None:
     """`f` holds another object by now: nothing is reached over it."""
     text = """

@@ -128,6 +128,85 @@ WAYS = {
         next(called)
         for v in iter(functools.partial(grow, xs), None): pass
         Gone()
+        Fresh()
+        Fresh(1.0)
+        One().xs.append(1.0)
+        Counted()
+        Single().xs.append(1.0)
+        class Last(Registered): pass
+        class Last(metaclass=Making): pass
+        class Last: described = Told()
+        Generic[int]
+        isinstance(1, Checked)
+        issubclass(int, Checked)
+        Derived_meta.lacking
+        len(Derived_meta)
+        Derived_meta[0]
+        [v for v in Derived_meta]
+        1 in Derived_meta
+        Derived_meta < Derived_meta
+        Derived_meta.plain = 1
+        lacking["key"]
+        watched.value = 1.0
+        watched.value += 1.0
+        setattr(watched, "value", 1.0)
+        watched.other
+        watched.grow
+        getattr(watched, "other")
+        hasattr(watched, "other")
+        del watched.value
+        delattr(watched, "value")
+        special.__dir__()
+        dir(special)
+        bytes(special)
+        complex(special)
+        [1, 2][special]
+        range(special)
+        os.fspath(special)
+        open(special).close()
+        pathlib.Path(special)
+        format(special, "x")
+        f"{special:x}"
+        reversed(special)
+        list(reversed(special))
+        sys.getsizeof(special)
+        divmod(special, 1)
+        divmod(1, special)
+        special @ special
+        2 ** special
+        special ** 2
+        special // 2
+        2 % special
+        special << 1
+        special & special
+        special |= special
+        special ^= special
+        math.floor(special)
+        math.ceil(special)
+        math.trunc(special)
+        ~special
+        +special
+        special != special
+        special <= special
+        special >= special
+        asyncio.run(awaiting(special))
+        asyncio.run(around(special))
+        asyncio.run(along(special))
+        np.asarray(special)
+        np.array(special)
+        np.add(special, 1)
+        torch.add(special, 1)
+        torch.as_tensor(special)
+        operator.index(special)
+        operator.ior(special, 1)
+        operator.length_hint(special)
+        copy.copy(stated)
+        copy.deepcopy(stated)
+        pickle.dumps(stated)
+        pickle.loads(pickle.dumps(stated))
+        matched(holder)
+        matched(sized)
+        matched(mapped_)
         next(filter(None, map(grow, [xs])), None)
         collections.deque(map(xs.append, [1.0]), maxlen=0)
         re.sub("a", lambda m: xs.append(1.0) or "", "a")
@@ -390,7 +469,8 @@ def ways() -> list[tuple[str, str]]:
 
 SCRIPT = """
 import argparse, asyncio, bisect, collections, concurrent.futures, contextlib, copy, dataclasses
-import functools, heapq, io, operator, pickle, queue, random, re, struct, sys, threading, types
+import collections.abc, functools, heapq, io, math, operator, os, pathlib, pickle, queue, random, re
+import struct, sys, threading, types
 import weakref
 import numpy as np
 import torch
@@ -554,6 +634,253 @@ class Derived(Holder):
         return super().grow()
 
 
+class Fresh:
+    def __new__(cls, *_):
+        xs.append(1.0)
+        return super().__new__(cls)
+
+
+class One:
+    only = None
+
+    def __new__(cls):
+        if cls.only is None:
+            cls.only = super().__new__(cls)
+            cls.only.xs = xs
+        return cls.only
+
+
+class Counting(type):
+    def __call__(cls, *args):
+        xs.append(1.0)
+        return super().__call__(*args)
+
+
+class Counted(metaclass=Counting):
+    pass
+
+
+class OnceOnly(type):
+    made = {}
+
+    def __call__(cls, *args):
+        if cls not in cls.made:
+            cls.made[cls] = super().__call__(*args)
+        return cls.made[cls]
+
+
+class Single(metaclass=OnceOnly):
+    def __init__(self):
+        self.xs = xs
+
+
+class Registered:
+    def __init_subclass__(cls, **_):
+        xs.append(1.0)
+
+
+class Making(type):
+    def __new__(meta, name, bases, namespace):
+        xs.append(1.0)
+        return super().__new__(meta, name, bases, namespace)
+
+
+class Told:
+    def __set_name__(self, owner, name):
+        xs.append(1.0)
+
+
+class Generic:
+    def __class_getitem__(cls, item):
+        xs.append(1.0)
+        return cls
+
+
+class Checking(type):
+    def __instancecheck__(cls, value):
+        xs.append(1.0)
+        return True
+
+    def __subclasscheck__(cls, value):
+        xs.append(1.0)
+        return True
+
+
+class Checked(metaclass=Checking):
+    pass
+
+
+class Meta(type):
+    def grow(cls, *_):
+        xs.append(1.0)
+        return 1
+
+    __getattr__ = __len__ = __getitem__ = __contains__ = __lt__ = __setattr__ = grow
+
+    def __iter__(cls):
+        xs.append(1.0)
+        return iter([1])
+
+
+class Derived_meta(metaclass=Meta):
+    pass
+
+
+class Lacking(dict):
+    def __missing__(self, key):
+        xs.append(1.0)
+        return 1.0
+
+
+class Watched:
+    def __init__(self):
+        object.__setattr__(self, "value", 1.0)
+        object.__setattr__(self, "other", 1.0)
+
+    def __setattr__(self, name, value):
+        xs.append(value)
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name):
+        xs.append(1.0)
+
+    def __getattribute__(self, name):
+        if not name.startswith("__"):
+            xs.append(1.0)
+        return object.__getattribute__(self, name)
+
+    def grow(self):
+        pass
+
+
+class Special:
+    def grow(self, *_):
+        xs.append(1.0)
+        return 1
+
+    __int__ = __index__ = __floor__ = __ceil__ = __trunc__ = __sizeof__ = __length_hint__ = grow
+    __divmod__ = __rdivmod__ = __matmul__ = __pow__ = __rpow__ = __floordiv__ = __rmod__ = grow
+    __lshift__ = __and__ = __ior__ = __ixor__ = __invert__ = __pos__ = __ne__ = grow
+    __le__ = __ge__ = grow
+
+    def __bytes__(self):
+        self.grow()
+        return b""
+
+    def __complex__(self):
+        self.grow()
+        return 0j
+
+    def __fspath__(self):
+        self.grow()
+        return "/dev/null"
+
+    def __format__(self, how):
+        self.grow()
+        return ""
+
+    def __dir__(self):
+        self.grow()
+        return []
+
+    def __reversed__(self):
+        self.grow()
+        return iter([1])
+
+    def __await__(self):
+        self.grow()
+        yield from ()
+
+    async def __aenter__(self):
+        self.grow()
+
+    async def __aexit__(self, *_):
+        pass
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        self.grow()
+        raise StopAsyncIteration
+
+    def __array__(self, *_, **__):
+        self.grow()
+        return np.zeros(1)
+
+    def __array_ufunc__(self, *_, **__):
+        self.grow()
+        return 1
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        xs.append(1.0)
+        return 1
+
+
+class Stated:
+    def __init__(self):
+        self.n = 1
+
+    def __getstate__(self):
+        xs.append(1.0)
+        return {"n": 1}
+
+    def __setstate__(self, state):
+        xs.append(1.0)
+
+
+class Sized(collections.abc.Sequence):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, place):
+        xs.append(1.0)
+        return place
+
+
+class Mapped(collections.abc.Mapping):
+    def __len__(self):
+        return 1
+
+    def __iter__(self):
+        return iter(["a"])
+
+    def __getitem__(self, key):
+        xs.append(1.0)
+        return 1
+
+
+def matched(v):
+    match v:
+        case Holder(value=1.0):
+            return 1
+        case [a, b]:
+            return a
+        case {"a": a}:
+            return a
+
+
+async def awaiting(v):
+    await v
+
+
+async def around(v):
+    async with v:
+        pass
+
+
+async def along(v):
+    async for _ in v:
+        pass
+
+
+lacking = Lacking()
+watched = Watched()
+special = Special()
+stated = Stated()
+sized = Sized()
+mapped_ = Mapped()
 holder = Holder(xs, d)
 super_holder = Derived(xs, d)
 weak = weakref.ref(holder)

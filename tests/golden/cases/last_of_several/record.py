@@ -10,7 +10,7 @@ class Item:
 
 
 items = [Item(), Item()]
-for chosen in flor_abi.loop("step", items, state=("chosen", "chosen.level", "items")):
+for chosen in flor_abi.loop("step", items, state=("chosen", "items")):
     chosen.level = [1.0]
 for k in flor_abi.loop("k", range(6), state=("items", "chosen")):
     for item in flor_abi.loop("step_2", items, state=("items", "chosen")):

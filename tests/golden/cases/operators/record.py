@@ -39,7 +39,7 @@ class Meter:
 
 
 meter = Meter()
-for k in flor_abi.loop("k", range(8), state=("meter", "meter.level", "meter.depth", "meter._scale", "meter.by_key")):
+for k in flor_abi.loop("k", range(8), state=("meter",)):
     meter += k
     meter[k % 3] = meter.scaled
     with meter as m:
