@@ -474,11 +474,19 @@ def test_csv_writers(recording):
     writer.writerows(iter([(2.5, "3")]))
     assert seen.getvalue() == plain_.getvalue()
     assert writer.dialect.delimiter == ","
+    assert type(writer) is not type(csv.writer.__wrapped__(io.StringIO()))
     assert names(recording) == [("a", 1), ("b", "x"), ("a", 2.5), ("b", 3)]
     with pytest.raises(csv.Error, match="iterable expected"):
         writer.writerow(3)
     with pytest.raises(TypeError, match="not iterable"):
         csv.writer(io.StringIO()).writerows(3)
+
+
+def test_writers_of_packages_are_left_alone(recording, monkeypatch):
+    attaching.attach(OURS, Keeper(recording))
+    other = library(monkeypatch, "import csv\ndef f(file): return csv.writer(file)")
+    made = other.f(io.StringIO())
+    assert type(made) is type(csv.writer.__wrapped__(io.StringIO()))
 
 
 def test_csv_without_header_or_outside_of_loops_is_not_metrics(recording):

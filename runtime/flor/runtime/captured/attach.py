@@ -73,7 +73,7 @@ class AfterImport(importlib.abc.MetaPathFinder):
             self._busy.discard(name)
         loader = spec.loader if spec is not None else None
         execute = getattr(loader, "exec_module", None)
-        if execute is None:
+        if execute is None or isinstance(loader, type):  # built in: one loader for all modules
             return spec
 
         def exec_module(module: ModuleType) -> None:

@@ -43,6 +43,10 @@ class Keeper:
         self._inside = True
         return True
 
+    def in_loop(self) -> bool:
+        """Whether a loop is being run."""
+        return self.session.ctx is not None
+
     def closed(self) -> None:
         """The call raised: it has logged nothing."""
         self._inside = False

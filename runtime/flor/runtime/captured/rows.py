@@ -29,8 +29,11 @@ class RowsOf:
 
     def __call__(self, *args: Any, **kw: Any) -> Any:
         made = self.__wrapped__(*args, **kw)
-        inside = sys._getframe(1).f_globals.get("__name__") == self._module  # DictWriter's own
-        return made if inside else Writer(made, self._call, self._keeper)
+        frame = sys._getframe(1)
+        inside = frame.f_globals.get("__name__") == self._module  # DictWriter's own
+        if inside or self._keeper.caller(frame, self._call) is None:
+            return made
+        return Writer(made, self._call, self._keeper)
 
 
 class Writer:
@@ -82,7 +85,7 @@ class Writer:
             if self._header is None:
                 texts = bool(row) and all(type(cell) is str and cell for cell in row)
                 self._header = tuple(row) if texts and len(set(row)) == len(row) else ()
-            elif self._header:
+            elif self._header and (self._keeper.in_loop() or not self._call.loops_only):
                 place = self._keeper.caller(sys._getframe(1), self._call)
                 if place is not None:
                     found = self._reader.row(self._header, tuple(row))

@@ -86,7 +86,7 @@ class Reader:
 
     def _kept(self, name: str, value: Any) -> Iterator[Named]:
         kept = plain(value)
-        if kept is MISSING:
+        if kept is MISSING or not name:
             return
         if self.call.numbers and type(kept) is str:
             kept = number(kept)
