@@ -385,6 +385,13 @@ class Store:
         columns, rows = self.sql(query)
         return [dict(zip(columns, row)) for row in rows]
 
+    def dataframe(self, query: str) -> Any:
+        """The answer as a pandas DataFrame.  Raises ImportError without pandas."""
+        import pandas  # type: ignore[import-untyped]
+
+        columns, rows = self.sql(query)
+        return pandas.DataFrame.from_records(rows, columns=columns)
+
 
 class _Transaction:
     """BEGIN IMMEDIATE … COMMIT, or ROLLBACK when the block raises."""
