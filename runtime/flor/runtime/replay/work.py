@@ -221,6 +221,9 @@ class _Requester:
             self._refuse(seen, members, dict.fromkeys(seen.names, error.message))
             return
         self.declarations += found.declarations
+        unplaced = self._unplaced(today, placed, seen)
+        if unplaced:
+            self._refuse(seen, members, unplaced)
         if placed.past:
             self._outcomes(placed, members, seen)
         if not found.runs:
@@ -278,6 +281,16 @@ class _Requester:
             self.diffs.append((ids, placed.diff))
         if refused:
             self._refuse(seen, members, refused)
+
+    def _unplaced(self, today: Today, placed: Placed, seen: Demand) -> dict[str, str]:
+        """Names that today's script logs only by calls that the version can't be given."""
+        there = {s.name for s in placed.logs} | {n for o in placed.outcomes for n in o.slice.names}
+        return {
+            str(s.name): f"{REFUSED} the version has no such call, which isn't a statement of its "
+            f"own: use flor.log ({s.file}:{s.line})"
+            for s in today.logs
+            if s.captured and s.name in seen.names and s.name not in there
+        }
 
     def _refuse(self, found: Demand, members: list[Run], reasons: Mapping[str, str]) -> None:
         """One line for a version of which something that the query sees can't be answered."""

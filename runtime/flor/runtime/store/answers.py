@@ -5,35 +5,19 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from florc.queries import Analysis, analyse
 
 from . import relation, schema
 from .relation import Declaration, Views
+from .rows import Answer
 
 if TYPE_CHECKING:
-    from .column import Column
     from .packs import Pack
 
 WORTHWHILE = 20_000_000
 """Bytes of a database from which on numpy is imported for a query of rows."""
-
-
-@dataclass
-class Answer:
-    """Names and values; either `rows` or `columns` is there at first."""
-
-    names: list[str]
-    rows: list[tuple[Any, ...]] | None = None
-    columns: list[Column] | None = None
-
-    def table(self) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """The answer as rows."""
-        if self.rows is None:
-            self.rows = list(zip(*(column.to_list() for column in self.columns or ())))
-        return self.names, self.rows
 
 
 def answer(
@@ -49,10 +33,11 @@ def answer(
     """
     with Views(connection, declared) as views:
         analysis = analyse(sql, views.catalogue)
-        found = (
-            _by_column(connection, analysis, views) if _worthwhile(connection, columns) else None
-        )
-        return found or Answer(*relation.by_sqlite(connection, analysis, views))
+        if _worthwhile(connection, columns):
+            found = _by_column(connection, analysis, views)
+            if found is not None:
+                return found
+        return Answer(*relation.by_sqlite(connection, analysis, views))
 
 
 def _worthwhile(connection: sqlite3.Connection, columns: bool) -> bool:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from . import column
-from .answers import Answer
 from .column import ABSENT, Column
+from .rows import Answer
 from .values import BOOL, FLOAT, INT, NAN, NONE, STR
 
 _NUMBERS = {BOOL, INT, FLOAT, NAN}

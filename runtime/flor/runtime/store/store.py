@@ -17,7 +17,7 @@ from . import processes, schema, snapshots, versions
 from .batches import bump, intern_name, intern_statement
 from .errors import StoreError
 from .positions import ROOT, Nodes, Position, context_at, shape_of, shape_paths
-from .rows import Checkpoint, Coordinates, Iteration, Record, Run
+from .rows import Answer, Checkpoint, Coordinates, Iteration, Record, Run
 from .values import decode, encode, freeze
 
 if TYPE_CHECKING:
@@ -404,10 +404,14 @@ class Store:
 
         `declared` are names to be known besides the logged ones, as in `declare`.
         """
+        return self.answer(query, declared).table()
+
+    def answer(self, query: str, declared: Sequence[Declaration] = ()) -> Answer:
+        """As `sql`, in whichever form it was found: as rows or as columns."""
         from .answers import answer
 
         self.mark_killed()
-        return answer(self.connection, query, declared).table()
+        return answer(self.connection, query, declared)
 
     def dicts(self, query: str) -> list[dict[str, Any]]:
         """The answer as one dict per row."""
