@@ -163,6 +163,32 @@ def test_compact_merges_packs_and_keeps_the_answers(store):
     assert count == len({pack for _, pack in packed(store)})
 
 
+def test_many_small_packs_are_merged_as_runs_end(store, monkeypatch):
+    monkeypatch.setattr("flor.runtime.store.packing._MANY", 4)
+    for n in range(10):
+        store.pack(record(store, [float(n), n + 0.5]))
+        assert len({pack for _, pack in packed(store)}) < 4
+        assert len(packed(store)) == n + 1
+        (count,) = store.connection.execute("SELECT count(*) FROM packs").fetchone()
+        assert count < 4
+    assert [x for _, _, x, _ in by_column(store, QUERY)] == [n / 2 for n in range(0, 20)]
+
+
+def test_large_packs_are_not_merged(store, monkeypatch):
+    monkeypatch.setattr("flor.runtime.store.packing._SMALL", 4)
+    for n in range(4):
+        store.pack(record(store, [float(n)] * (1 + 9 * (n % 2))))
+    store.compact()
+    assert len({pack for _, pack in packed(store)}) == 4
+    store.pack(record(store, [9.0]))
+    store.pack(record(store, [8.0]))
+    store.compact()
+    runs = {}
+    for run, pack in packed(store):
+        runs.setdefault(pack, []).append(run)
+    assert sorted(runs.values()) == [[1], [2], [3], [4], [5, 6]]
+
+
 def test_values_that_columns_cannot_hold_are_answered_by_sqlite(store, monkeypatch):
     values = [1.0, [1, 2], 10**30]
     run = record(store, values)

@@ -11,6 +11,7 @@ from .packs import Pack, changes
 
 _PATIENCE_MS = 300  # a query doesn't wait long for other writers just to keep what it gathered
 _SMALL = 200_000  # rows; packs below are worth merging
+_MANY = 64  # packs that a query opens without much ado; then small ones are merged
 
 __all__ = ["changes", "compact", "keep", "merge_small", "pack_run"]
 
@@ -26,6 +27,7 @@ def keep(connection: sqlite3.Connection, gathered: Sequence[tuple[Pack, int]]) -
                 current = [pack for pack, seen in gathered if _settled(connection, pack, seen)]
                 if current:
                     packs.put(connection, packs.merge(current))
+                    _merge(connection, _MANY)
                     packs.sweep(connection)
             except BaseException:
                 connection.execute("ROLLBACK")
@@ -80,14 +82,21 @@ def merge_small(connection: sqlite3.Connection, at_least: int = 2) -> None:
     """Make one pack of neighbouring small ones, if there are `at_least` so many."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for group in _groups(_layouts(connection), at_least):
-            found = [_whole(connection, number, members) for number, members in group]
-            packs.put(connection, packs.merge(found))
+        _merge(connection, at_least)
         packs.sweep(connection)
     except BaseException:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def _merge(connection: sqlite3.Connection, at_least: int) -> None:
+    (count,) = connection.execute("SELECT count(*) FROM packs").fetchone()
+    if count < at_least:
+        return
+    for group in _groups(_layouts(connection), at_least):
+        found = [_whole(connection, number, members) for number, members in group]
+        packs.put(connection, packs.merge(found))
 
 
 def _layouts(connection: sqlite3.Connection) -> list[tuple[int, list[int], int]]:
