@@ -326,6 +326,13 @@ def test_fsck_on_the_command_line(project, capsys):
 # -- compact, status ---------------------------------------------------------------------------
 
 
+def test_a_run_is_packed_when_it_ends(store):
+    query = "SELECT run FROM packed WHERE pack IS NOT NULL"
+    assert store.connection.execute(query).fetchall() == [(1,)]  # the other one was killed
+    store.compact()
+    assert store.connection.execute(query).fetchall() == [(1,), (2,)]
+
+
 def test_compact_on_the_command_line(project, capsys):
     with Store.open(project) as store:
         rows = store.sql("SELECT * FROM logs")
