@@ -3,10 +3,12 @@
     python benchmarks/query.py [--rows N ...] [--peers PYTHON] [--folder DIR] [--no-write]
 
 Each measurement has a process of its own; its first answer (imports, a store that was just opened)
-and the best of three are reported, data frame included, and the process's peak memory.  With
---peers, an interpreter of an environment that has mlflow-skinny, sqlalchemy, alembic, tensorboard,
-torch, flordb, duckdb, pyarrow and pandas, other systems do the same on the same data
-(query_peers.py); what isn't installed there is left out.  The table goes to benchmarks/RESULTS.md.
+and the best of three are reported, data frame included, the least processor time (the figure to
+trust on a busy machine) and the process's peak memory.  A --folder that has the data of an earlier
+time is used again.  With --peers, an interpreter of an environment that has mlflow-skinny,
+sqlalchemy, alembic, tensorboard, torch, flordb, duckdb, pyarrow and pandas, other systems do the
+same on the same data (query_peers.py); what isn't installed there is left out.  The table goes to
+benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
@@ -193,10 +195,10 @@ def seconds(value: float) -> str:
 def row(what: str, size: str, found: dict[str, float] | None) -> str:
     """A line of the table of queries."""
     if found is None:
-        return f"| {what} | {size} | - | - | - | - |"
+        return f"| {what} | {size} | - | - | - | - | - |"
     return (
         f"| {what} | {size} | {seconds(found['first'])} | **{seconds(found['best'])}** | "
-        f"{found['rows']:,} | {found['peak_mb']:.0f} MB |"
+        f"{seconds(found['cpu'])} | {found['rows']:,} | {found['peak_mb']:.0f} MB |"
     )
 
 
@@ -211,25 +213,27 @@ def measure(sizes: list[int], peers: str | None, folder: Path) -> list[str]:
         place = folder / str(rows)
         place.mkdir(exist_ok=True)
         size = f"{rows // 1_000_000} M"
-        built = ours("build", place, str(rows)) or {}
+        fresh = not (place / ".flor").exists()  # else it is there from an earlier time
+        built = ours("build", place, str(rows)) if fresh else None
         for name in ("pivot", "one run", "GROUP BY"):
             text.append(row(f"{name}, rows only (SQLite)", size, ours("ask", place, name, False)))
-        packed = ours("compact", place, "0") or {}
+        packed = ours("compact", place, "0")
         for name in QUERIES:
             text.append(row(name, size, ours("ask", place, name)))
         text.append(row("filter derivation", size, ours("derive", place, "0")))
-        rate = built["values"] / built["seconds"] / 1e3
-        notes.append(
-            f"{size} values: written in {built['seconds']:.0f} s ({rate:.0f} k/s, one core), "
-            f"{built['mb']:.0f} MB; packed in {packed['seconds']:.1f} s, {packed['mb']:.0f} MB."
-        )
+        if built and packed:
+            rate = built["values"] / built["seconds"] / 1e3
+            notes.append(
+                f"{size} values: written in {built['seconds']:.0f} s ({rate:.0f} k/s, one core), "
+                f"{built['mb']:.0f} MB; packed in {packed['seconds']:.1f} s, {packed['mb']:.0f} MB."
+            )
         tasks = {"pandas_pivot": "pandas, long frame in memory: pivot",
                  "pandas_one_run": "pandas: one run",
                  "duckdb_pivot": "DuckDB on Parquet: pivot",
-                 "duckdb_one_run": "DuckDB on Parquet: one run",
-                 "mlflow_one_run": "MLflow, SQLite store: one run"}  # fmt: skip
-        if rows <= 1_000_000:
-            tasks |= {"mlflow_pivot": "MLflow, SQLite store: pivot",
+                 "duckdb_one_run": "DuckDB on Parquet: one run"}  # fmt: skip
+        if rows <= 1_000_000:  # more takes these very long
+            tasks |= {"mlflow_one_run": "MLflow, SQLite store: one run",
+                      "mlflow_pivot": "MLflow, SQLite store: pivot",
                       "flordb_pivot": "FlorDB 4: pivot"}  # fmt: skip
         for task, label in tasks.items() if peers else ():
             command = [str(peers), str(HERE / "query_peers.py"), task, str(place), str(rows)]
