@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from .extras import need
@@ -30,7 +31,7 @@ def unique(columns: Iterable[str]) -> list[str]:
 
 def transposed(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
     """The values of each column."""
-    return list(zip(*rows)) if rows else [()] * len(columns)
+    return [list(map(itemgetter(i), rows)) for i in range(len(columns))]
 
 
 def kind_of(values: Sequence[Any]) -> tuple[str, bool]:
@@ -48,8 +49,8 @@ def kind_of(values: Sequence[Any]) -> tuple[str, bool]:
             return "float", nulls
         if types == {bool}:
             return "bool", nulls
-        numbers = (value for value in values if value is not None)
-        if all(-_INT64 <= value < _INT64 for value in numbers):
+        numbers = [value for value in values if value is not None] if nulls else values
+        if min(numbers) >= -_INT64 and max(numbers) < _INT64:
             return "int", nulls
         return "object", nulls  # over 64 bits
     return ("str" if types == {str} else "object"), nulls
@@ -70,10 +71,14 @@ def _series(pandas: Any, values: Sequence[Any]) -> Any:
     kind, nulls = kind_of(values)
     if kind == "float" or (kind == "empty" and nulls):
         return numpy.array(values, dtype="float64")  # None becomes NaN
-    if kind == "int":
-        return pandas.array(values, dtype="Int64") if nulls else numpy.array(values, dtype="int64")
-    if kind == "bool":
-        return pandas.array(values, dtype="boolean") if nulls else numpy.array(values, dtype="bool")
+    if kind in ("int", "bool"):
+        dtype = "int64" if kind == "int" else "bool"
+        if not nulls:
+            return numpy.array(values, dtype=dtype)
+        arrays = pandas.arrays
+        made = arrays.IntegerArray if kind == "int" else arrays.BooleanArray
+        missing = numpy.array([value is None for value in values], dtype="bool")
+        return made(numpy.array([value or 0 for value in values], dtype=dtype), missing)
     if kind == "str":
         return pandas.Series(list(values))
     series = pandas.Series([None] * len(values), dtype="object")
