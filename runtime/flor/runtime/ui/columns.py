@@ -71,14 +71,10 @@ def _series(pandas: Any, values: Sequence[Any]) -> Any:
     kind, nulls = kind_of(values)
     if kind == "float" or (kind == "empty" and nulls):
         return numpy.array(values, dtype="float64")  # None becomes NaN
-    if kind in ("int", "bool"):
-        dtype = "int64" if kind == "int" else "bool"
-        if not nulls:
-            return numpy.array(values, dtype=dtype)
-        arrays = pandas.arrays
-        made = arrays.IntegerArray if kind == "int" else arrays.BooleanArray
-        missing = numpy.array([value is None for value in values], dtype="bool")
-        return made(numpy.array([value or 0 for value in values], dtype=dtype), missing)
+    if kind == "int":
+        return pandas.array(values, dtype="Int64") if nulls else numpy.array(values, dtype="int64")
+    if kind == "bool":
+        return pandas.array(values, dtype="boolean") if nulls else numpy.array(values, dtype="bool")
     if kind == "str":
         return pandas.Series(list(values))
     series = pandas.Series([None] * len(values), dtype="object")
