@@ -120,6 +120,7 @@ class _Requester:
         self.root = place.root
         self.sql = sql
         self.jumps = jumps
+        self.captured: dict[str, str] = {}  # today's calls to trackers: name -> place
         self.preparer = Preparer(store, place, None)
         self.work: list[Work] = []
         self.declarations: list[tuple[int, str, tuple[str, ...]]] = []
@@ -127,7 +128,6 @@ class _Requester:
         self.refusals: list[str] = []
         self.statements: list[Answered] = []
         self.diffs: list[tuple[tuple[int, ...], str]] = []
-        self.captured: dict[str, str] = {}  # today's calls to trackers: name -> place
 
     def derive(self, script: str | None) -> Request:
         """All of it."""
@@ -279,7 +279,7 @@ class _Requester:
         if shown and placed.diff:
             self.diffs.append((ids, placed.diff))
         there = {s.name for s in placed.logs}
-        for name in self.captured.keys() & set(seen.names) - there - refused.keys():
+        for name in sorted(self.captured.keys() & set(seen.names) - there - refused.keys()):
             refused[name] = (
                 f"{REFUSED} the version has no such call, which isn't a statement of its own: "
                 f"use flor.log ({self.captured[name]})"
