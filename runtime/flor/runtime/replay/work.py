@@ -145,6 +145,7 @@ class _Requester:
             if today.build is None:
                 self._without_script(today, group, every)
                 continue
+            self.captured = {str(s.name): f"{s.file}:{s.line}" for s in today.logs if s.captured}
             versions: dict[tuple[object, ...], list[Run]] = {}
             for run in group:
                 versions.setdefault(self.preparer.key(run), []).append(run)
@@ -204,7 +205,6 @@ class _Requester:
 
     def _version(self, today: Today, members: list[Run]) -> None:
         """The work of the runs of one version."""
-        self.captured = {str(s.name): f"{s.file}:{s.line}" for s in today.logs if s.captured}
         ids = [run.run for run in members]
         seen = visible(self.store, self.sql, today.logs, ids)
         self.declarations += [d for d in seen.declarations if d[0] == NO_RUN]
