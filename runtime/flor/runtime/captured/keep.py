@@ -20,8 +20,8 @@ DEPTH = 40
 """Frames between a call that logs and the project's own code, at most."""
 
 LIMIT = 1000
-"""Times that one call is kept at one loop position where the project's own code logs by means that
-serve other ends too (`callers = "project"`): a loop that writes a file of predictions isn't logging."""
+"""Times that one call is kept at one loop position, if it is by means that serve other ends too
+(`callers = "project"`): a loop that writes a file of predictions isn't logging."""
 
 TRACKED = 100 * LIMIT
 """The same for calls of trackers, whose loops may be a library's, without positions."""
