@@ -133,6 +133,8 @@ def test_the_calls_that_come_with_florc():
     assert read("logging.Logger.makeRecord", *record) == {
         "logging.train": "epoch 1 loss 0.500000", "epoch": 1, "loss": 0.5,
     }  # fmt: skip
+    record = ("train", 20, "f.py", 3, "loss %d", ("no number",), None)
+    assert read("logging.Logger.makeRecord", *record) == {"logging.train": "loss %d"}
     row = "csv.DictWriter._dict_to_list"
     assert read(row, {"epoch": 1, "loss": "0.5"}) == {"epoch": 1, "loss": 0.5}
     assert read(row, {"epoch": "epoch", "loss": "loss"}) == {}  # writeheader()
