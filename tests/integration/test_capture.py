@@ -258,6 +258,15 @@ def test_a_call_that_is_added_today_is_answered_in_hindsight(
     assert all(r["ratio"] == r["quotient"] for r in json.loads(result.out))
 
 
+def test_a_call_that_would_change_the_training_is_refused(tmp_path: Path, trackers: Path) -> None:
+    project = Project(tmp_path, trackers)
+    assert project.record().code == 3
+    project.edit("log_metrics({", "mlflow.log_metric('last', weights.pop())\n        log_metrics({")
+    result = project.replay("SELECT epoch, last FROM logs")
+    assert result.code == 1 and "FLR008" in result.err, result
+    assert not project.query("SELECT * FROM records WHERE source = 'replay'")
+
+
 def test_a_call_that_no_old_version_can_be_given_is_refused(tmp_path: Path, trackers: Path) -> None:
     project = Project(tmp_path, trackers)
     assert project.record().code == 3

@@ -133,6 +133,8 @@ def test_the_calls_that_come_with_florc():
     assert read("logging.Logger.makeRecord", *record) == {
         "logging.train": "epoch 1 loss 0.500000", "epoch": 1, "loss": 0.5,
     }  # fmt: skip
+    record = ("train", 20, "f.py", 3, "loss %d", ("no number",), None)
+    assert read("logging.Logger.makeRecord", *record) == {"logging.train": "loss %d"}
     row = "csv.DictWriter._dict_to_list"
     assert read(row, {"epoch": 1, "loss": "0.5"}) == {"epoch": 1, "loss": 0.5}
     assert read(row, {"epoch": "epoch", "loss": "loss"}) == {}  # writeheader()
@@ -372,7 +374,10 @@ def test_other_threads_and_ended_recordings_are_left_alone(recording, tracker):
     assert sink.rows == []
 
 
-def test_a_flood_is_cut_and_said(recording, tracker):
+def test_a_flood_is_cut_and_said(recording, monkeypatch):
+    tracker = library(monkeypatch, LIBRARY).Tracker()
+    call = dataclasses.replace(CALLS["somelib.Tracker.log"], callers="project")
+    attaching.attach({call.call: call}, Keeper(recording))
     recording.ctx = (None, "epoch", 0, 0)
     for i in range(LIMIT + 50):
         tracker.log("many", i)
@@ -383,6 +388,12 @@ def test_a_flood_is_cut_and_said(recording, tracker):
     for i in range(3):
         tracker.log("many", i)
     assert len(recording.sink.rows) == LIMIT + 3
+
+
+def test_trackers_may_log_more(recording, tracker):
+    for i in range(LIMIT + 50):
+        tracker.log("many", i)
+    assert len(recording.sink.rows) == LIMIT + 50 and recording.notes == []
 
 
 def test_a_failure_of_ours_stays_ours(recording, tracker):

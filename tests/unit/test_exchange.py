@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+import flor
 from flor.runtime.cli import main
-from flor.runtime.exchange import wandb, wire
+from flor.runtime.exchange import wire
 from flor.runtime.exchange.framing import Damaged, crc32c, event_records, framed, wandb_records
 from flor.runtime.exchange.runs import _steps
 from flor.runtime.store import RunWriter, Store
@@ -171,21 +172,31 @@ def test_event_files_of_tensorboard_are_imported(tmp_path, monkeypatch):
     ]
 
 
-def test_a_damaged_file_is_read_up_to_the_damage_and_told(root, tmp_path, monkeypatch, capsys):
-    main(["export", "tensorboard", str(tmp_path / "board"), "--run", "1"])
-    (file,) = (tmp_path / "board" / "run-1").iterdir()
+def foreign(path, events):
+    """An event file as others write it: scalars only."""
+    data = [wire.double(1, 1.7e9) + wire.chunk(3, "brain.Event:2")]
+    for step, value in events:
+        scalar = wire.chunk(1, wire.chunk(1, "loss") + wire.single(2, value))
+        data.append(wire.double(1, 1.7e9 + step) + wire.integer(2, step) + wire.chunk(5, scalar))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(map(framed, data)))
+
+
+def test_a_damaged_file_is_read_up_to_the_damage_and_told(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "board" / "events.out.tfevents.1"
+    foreign(file, [(i, i / 2) for i in range(5)])
     data = bytearray(file.read_bytes())
-    data[-30] ^= 1
+    data[-10] ^= 1
     file.write_bytes(bytes(data))
     monkeypatch.chdir(project(tmp_path / "to"))
-    capsys.readouterr()
     assert main(["import", "tensorboard", str(tmp_path / "board")]) == 1
     assert "damaged at byte" in capsys.readouterr().err
-    before = rows(tmp_path / "to", "run, epoch, step")
-    file.write_bytes(bytes(data[:-10]))  # the last record was being written
+    before = flor.query("SELECT step, loss FROM logs")
+    assert before == [{"step": i, "loss": i / 2} for i in range(4)]
+    file.write_bytes(bytes(data[:-12]))  # the last record was being written
     monkeypatch.chdir(project(tmp_path / "to2"))
     assert main(["import", "tensorboard", str(tmp_path / "board")]) == 0
-    assert rows(tmp_path / "to2", "run, epoch, step") == before
+    assert flor.query("SELECT step, loss FROM logs") == before
 
 
 @pytest.mark.parametrize(
@@ -274,7 +285,7 @@ def test_event_records():
 
 def wandb_file(records: list[bytes]) -> bytes:
     """A file as wandb writes it."""
-    out = bytearray(wandb.header())
+    out = bytearray(struct.pack("<4sHB", b":W&B", 0xBEE1, 0))
     for record in records:
         first = True
         while first or record:

@@ -20,8 +20,11 @@ DEPTH = 40
 """Frames between a call that logs and the project's own code, at most."""
 
 LIMIT = 1000
-"""Times that one call is kept at one loop position: a loop that writes a file of predictions, say,
-isn't logging."""
+"""Times that one call is kept at one loop position, if it is by means that serve other ends too
+(`callers = "project"`): a loop that writes a file of predictions isn't logging."""
+
+TRACKED = 100 * LIMIT
+"""The same for calls of trackers, whose loops may be a library's, without positions."""
 
 
 class Keeper:
@@ -56,7 +59,7 @@ class Keeper:
         try:
             place = self._place(reader, args, kw)
             if place is not None:
-                self.keep(reader.read(args, kw), place, loops_only=reader.call.loops_only)
+                self.keep(reader.read(args, kw), place, reader.call)
         except Exception as error:
             self.trouble(f"capturing what {reader.call.call} logs", error)
         finally:
@@ -64,21 +67,20 @@ class Keeper:
 
     # -- values --------------------------------------------------------------------------------
 
-    def keep(
-        self, found: Iterable[Named], place: tuple[str, int], *, loops_only: bool = False
-    ) -> None:
+    def keep(self, found: Iterable[Named], place: tuple[str, int], call: LogCall) -> None:
         """Log values, unless they are the loop's own counter or one place floods the store."""
         session = self.session
         ctx = session.ctx
-        if ctx is None and loops_only:
+        if ctx is None and call.loops_only:
             return
         known, count = self._seen.get(place, (None, 0))
         count = count + 1 if known is ctx else 1
         self._seen[place] = (ctx, count)
-        if count > LIMIT:
-            if count == LIMIT + 1:
+        limit = LIMIT if call.callers == "project" else TRACKED
+        if count > limit:
+            if count == limit + 1:
                 session.note(
-                    f"{place[0]}:{place[1]} logs over {LIMIT} times at one loop position: "
+                    f"{place[0]}:{place[1]} logs over {limit} times at one loop position: "
                     "the rest isn't captured"
                 )
             return

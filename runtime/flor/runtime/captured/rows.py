@@ -89,7 +89,7 @@ class Writer:
                 place = self._keeper.caller(sys._getframe(1), self._call)
                 if place is not None:
                     found = self._reader.row(self._header, tuple(row))
-                    self._keeper.keep(found, place, loops_only=self._call.loops_only)
+                    self._keeper.keep(found, place, self._call)
         except Exception as error:
             self._keeper.trouble(f"capturing what {self._call.call} writes", error)
         finally:

@@ -82,7 +82,8 @@ class Reader:
             yield f"{call.prefix}{self.given(call.name, args, kw)}", messages.formatted(text, given)
         if isinstance(text, str):
             for name, value in messages.numbers(text, given):
-                yield from self._kept(name, value)
+                if not isinstance(value, str):  # "%d" % "text": logging complains by itself
+                    yield from self._kept(name, value)
 
     def _kept(self, name: str, value: Any) -> Iterator[Named]:
         kept = plain(value)

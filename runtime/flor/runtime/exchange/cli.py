@@ -19,7 +19,7 @@ def add_parsers(subparsers: Any) -> None:
     out.add_argument("--run", action="append", metavar="RUN", help='a number, or "last"')
     out.add_argument("--name", action="append", metavar="NAME", help="only values of this name")
     out.add_argument("--experiment", metavar="NAME", help="of MLflow (default: the project's)")
-    _root(out, "exported")
+    _root(out, "export_runs")
     into = subparsers.add_parser(
         "import",
         help="read the runs of another tracker",
@@ -27,7 +27,7 @@ def add_parsers(subparsers: Any) -> None:
     )
     into.add_argument("format", choices=("tensorboard", "mlflow", "wandb"))
     into.add_argument("place", metavar="PLACE", help="a folder or file; for mlflow also a URI")
-    _root(into, "imported_")
+    _root(into, "import_runs")
 
 
 def _root(parser: argparse.ArgumentParser, name: str) -> None:

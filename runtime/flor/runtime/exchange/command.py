@@ -13,11 +13,10 @@ from ..store.rows import Run
 from ..store.store import Store
 from ..ui.commands import find_root, open_store
 from ..ui.render import render
-from .runs import Foreign, Value, chosen, imported, iterations, now
-from .runs import exported as values_of
+from .runs import Foreign, Value, chosen, exported, imported, iterations, now
 
 
-def exported(args: argparse.Namespace) -> int:
+def export_runs(args: argparse.Namespace) -> int:
     """`export`: print what was written for each run."""
     rows = []
     with open_store(args.root) as store:
@@ -28,7 +27,7 @@ def exported(args: argparse.Namespace) -> int:
 
             exporter = Exporter(args.place, args.experiment or root.name, str(root))
         for run in runs:
-            values = values_of(store, run.run, args.name or ())
+            values = exported(store, run.run, args.name or ())
             if args.format == "mlflow":
                 written, left_out = exporter.write(run, values, *_times(run))
             else:
@@ -59,7 +58,7 @@ def _times(run: Run) -> tuple[float, float]:
     return started, seconds(run.ended) or started
 
 
-def imported_runs(args: argparse.Namespace) -> Iterable[Foreign]:
+def _foreign(args: argparse.Namespace) -> Iterable[Foreign]:
     """The runs at the place that the command line names.  Raises FlorError."""
     if args.format == "mlflow":
         from . import mlflow
@@ -74,9 +73,9 @@ def imported_runs(args: argparse.Namespace) -> Iterable[Foreign]:
     return tensorboard.read(Path(args.place))
 
 
-def imported_(args: argparse.Namespace) -> int:
+def import_runs(args: argparse.Namespace) -> int:
     """`import`: print what became of each run."""
-    found = list(imported_runs(args))  # before a store is made for nothing
+    found = list(_foreign(args))  # before a store is made for nothing
     root = Path(args.root) if args.root is not None else find_root()
     with Store.open(root, create=True) as store:
         rows = []

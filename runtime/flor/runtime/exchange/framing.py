@@ -35,7 +35,7 @@ def _masked(data: bytes) -> bytes:
 
 
 class Damaged(ValueError):
-    """A record isn't what was written; `records` before it are."""
+    """A record isn't what was written; those before it are."""
 
 
 def framed(record: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """TensorBoard's event files, written and read without TensorBoard.
 
 An event is a protocol buffer; what TensorBoard doesn't know of (loop positions, all iterations,
-exact values) is JSON in a field that its readers skip.
+exact values) is packed JSON in the second event, in a field that its readers skip.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,52 +50,52 @@ def write(
     times: tuple[float, float],
 ) -> tuple[int, int]:
     """Write one run to `folder`; (values written, values that an event file can't hold)."""
-    started, ended = times
-    events = [_event(started, 0, chunk(FILE_VERSION, VERSION))]
-    about = {"run": {"args": dict(run.args), "status": run.status, "ended": ended}}
-    events.append(_event(started, 0, _ours(about)))
-    written = 0
+    started = times[0]
+    held = [value for value in values if isinstance(value.value, (bool, int, float, str))]
     described: set[str] = set()
-    events += [_event(moment, 0, _ours({"at": at})) for at, moment in iterations]
-    for value in values:
-        event = _value(value, described)
-        if event is not None:
-            events.append(event)
-            written += 1
+    events = [_event(started, 0, chunk(FILE_VERSION, VERSION))]
+    events.append(_event(started, 0, _ours(run, held, iterations, times)))
+    events += [_value(value, described) for value in held]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"events.out.tfevents.{int(started)}.flor.{run.run}"
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(b"".join(map(framed, events)))
     os.replace(part, path)
-    return written, len(values) - written
+    return len(held), len(values) - len(held)
 
 
 def _event(moment: float, step: int, *parts: bytes) -> bytes:
     return double(WALL_TIME, moment) + (integer(STEP, step) if step else b"") + b"".join(parts)
 
 
-def _ours(facts: Mapping[str, Any]) -> bytes:
-    return chunk(OURS, json.dumps(facts, default=str))
+def _ours(
+    run: Run, values: list[Value], iterations: list[Any], times: tuple[float, float]
+) -> bytes:
+    """All that the other events say, exactly."""
+    places = {at: number for number, (at, _) in enumerate(iterations)}
+    facts = {
+        "started": times[0], "ended": times[1], "status": run.status, "args": dict(run.args),
+        "iterations": iterations,
+        "values": [[v.name, v.value, places.get(v.at, -1), v.time] for v in values],
+    }  # fmt: skip
+    return chunk(OURS, zlib.compress(json.dumps(facts, default=str).encode("utf-8"), 6))
 
 
-def _value(value: Value, described: set[str]) -> bytes | None:
+def _value(value: Value, described: set[str]) -> bytes:
     exact = value.value
-    if isinstance(exact, (bool, int, float)):
-        try:
-            shown = single(SIMPLE, float(exact))
-        except OverflowError:
-            shown = single(SIMPLE, float("inf") if exact > 0 else float("-inf"))
-    elif isinstance(exact, str):
+    if isinstance(exact, str):
         shape = chunk(SHAPE, chunk(DIM, integer(SIZE, 1)))
         shown = chunk(TENSOR, integer(DTYPE, STRING) + shape + chunk(8, exact))
         if value.name not in described:
             described.add(value.name)
             shown += chunk(METADATA, chunk(PLUGIN, chunk(PLUGIN_NAME, "text")))
     else:
-        return None
+        try:
+            shown = single(SIMPLE, float(exact))
+        except OverflowError:
+            shown = single(SIMPLE, float("inf") if exact > 0 else float("-inf"))
     summary = chunk(SUMMARY, chunk(VALUE, chunk(TAG, value.name) + shown))
-    facts = {"at": value.at, "value": exact, "name": value.name}
-    return _event(value.time, value.step, summary, _ours(facts))
+    return _event(value.time, value.step, summary)
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -130,7 +131,8 @@ class _Reader:
         for file in files:
             try:
                 for record in event_records(file.read_bytes()):
-                    self._event(record)
+                    if self._event(record):
+                        break  # ours says it all
             except (Damaged, Malformed) as error:
                 run.problem = f"{file.name} is {error}: what comes after it wasn't read"
             except OSError as error:
@@ -141,8 +143,9 @@ class _Reader:
             run.started, run.ended = min(times), max(times)
         return run
 
-    def _event(self, record: bytes) -> None:
-        moment, step, ours = 0.0, 0, None
+    def _event(self, record: bytes) -> bool:
+        """Read one event; whether it is ours, which stands for all."""
+        moment, step = 0.0, 0
         summaries: list[bytes] = []
         for number, kind, value in fields(record):
             if number == WALL_TIME and isinstance(value, bytes):
@@ -151,30 +154,35 @@ class _Reader:
                 step = signed(value)
             elif number == SUMMARY and isinstance(value, bytes):
                 summaries.append(value)
-            elif number == OURS and kind == BYTES:
-                ours = _facts(value)
-        if ours is not None:
-            self._known(ours, moment, step)
-            return
+            elif number == OURS and kind == BYTES and isinstance(value, bytes):
+                if self._ours(value):
+                    return True
         for summary in summaries:
             for number, _, value in fields(summary):
                 if number == VALUE and isinstance(value, bytes):
                     self._value(value, step, moment)
+        return False
 
-    def _known(self, facts: dict[str, Any], moment: float, step: int) -> None:
-        """An event that we have written."""
+    def _ours(self, packed: bytes) -> bool:
+        """What we have written for ourselves; False if it isn't that."""
+        try:
+            facts = json.loads(zlib.decompress(packed))
+            iterations = [
+                (tuple((str(loop), int(index), counter) for loop, index, counter in at), moment)
+                for at, moment in facts["iterations"]
+            ]
+            values = [
+                Value(str(name), value, iterations[place][0] if place >= 0 else (), moment)
+                for name, value, place, moment in facts["values"]
+            ]
+        except (zlib.error, ValueError, KeyError, TypeError, IndexError):
+            return False
         run = self.run
-        if "run" in facts:
-            about = facts["run"]
-            run.started, run.ended = moment, about.get("ended")
-            run.args = {k: v for k, v in about.get("args", {}).items() if k != "run_name"}
-            run.status = str(about.get("status") or "finished")
-            return
-        at = tuple((str(loop), int(index), counter) for loop, index, counter in facts["at"])
-        if "name" in facts:
-            run.values.append(Value(str(facts["name"]), facts["value"], at, moment, step))
-        else:
-            run.iterations.append((at, moment))
+        run.started, run.ended, run.status = facts["started"], facts["ended"], facts["status"]
+        run.args = {k: v for k, v in facts["args"].items() if k != "run_name"}
+        run.iterations += iterations
+        run.values += values
+        return True
 
     def _value(self, data: bytes, step: int, moment: float) -> None:
         tag, found, tensor = "", None, b""
@@ -193,14 +201,6 @@ class _Reader:
             self.run.left_out += 1
         else:
             self.points.setdefault(tag, []).append((step, moment, found))
-
-
-def _facts(value: Any) -> dict[str, Any] | None:
-    try:
-        facts = json.loads(value)
-    except ValueError:
-        return None
-    return facts if isinstance(facts, dict) and ("at" in facts or "run" in facts) else None
 
 
 def _plugin(metadata: bytes) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ HISTORY, CONFIG, RUN, EXIT = 2, 5, 17, 18
 ITEM, STEP, NUM = 1, 2, 1
 KEY, NESTED, JSON = 1, 2, 16
 UPDATE = 1
-RUN_ID, PROJECT, RUN_CONFIG, DISPLAY_NAME, START_TIME = 1, 3, 4, 8, 17
+RUN_CONFIG, DISPLAY_NAME, START_TIME = 4, 8, 17
 SECONDS, NANOS = 1, 2
 EXIT_CODE = 1
 
@@ -132,8 +131,3 @@ def _item(data: bytes) -> tuple[str, Any]:
             except ValueError:
                 content = None
     return key or ".".join(nested), content
-
-
-def header() -> bytes:
-    """What a `.wandb` file begins with."""
-    return struct.pack("<4sHB", b":W&B", 0xBEE1, 0)

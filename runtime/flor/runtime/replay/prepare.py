@@ -166,10 +166,11 @@ class Preparer:
         old = self._aligned(run, dict(version.texts), today)
         if any(log.captured for log in today.logs):
             new = as_log_statements(old, new, today.logs, log_calls(self.root))
+        translated = new != today.texts  # then it isn't today's code that is run
         same = today.build is not None and compare(old, new).same
         if same and today.build is not None and today.target is not None:
             apart = {path for path in {*laid, *hidden} if path.endswith(".py")}
-            if apart <= new.keys():
+            if apart <= new.keys() and not translated:
                 others = tuple(path for path in laid if path not in new)
                 folder = self._folder(version, others, {}) if others else None
                 return Ready(today.target, today.build, folder, False, others)

@@ -120,6 +120,7 @@ class _Requester:
         self.root = place.root
         self.sql = sql
         self.jumps = jumps
+        self.captured: dict[str, str] = {}  # today's calls to trackers: name -> place
         self.preparer = Preparer(store, place, None)
         self.work: list[Work] = []
         self.declarations: list[tuple[int, str, tuple[str, ...]]] = []
@@ -144,6 +145,7 @@ class _Requester:
             if today.build is None:
                 self._without_script(today, group, every)
                 continue
+            self.captured = {str(s.name): f"{s.file}:{s.line}" for s in today.logs if s.captured}
             versions: dict[tuple[object, ...], list[Run]] = {}
             for run in group:
                 versions.setdefault(self.preparer.key(run), []).append(run)
@@ -221,9 +223,6 @@ class _Requester:
             self._refuse(seen, members, dict.fromkeys(seen.names, error.message))
             return
         self.declarations += found.declarations
-        unplaced = self._unplaced(today, placed, seen)
-        if unplaced:
-            self._refuse(seen, members, unplaced)
         if placed.past:
             self._outcomes(placed, members, seen)
         if not found.runs:
@@ -279,18 +278,14 @@ class _Requester:
                     refused.setdefault(name, f"{REFUSED} {outcome.reason}{place}")
         if shown and placed.diff:
             self.diffs.append((ids, placed.diff))
+        there = {s.name for s in placed.logs}
+        for name in sorted(self.captured.keys() & set(seen.names) - there - refused.keys()):
+            refused[name] = (
+                f"{REFUSED} the version has no such call, which isn't a statement of its own: "
+                f"use flor.log ({self.captured[name]})"
+            )
         if refused:
             self._refuse(seen, members, refused)
-
-    def _unplaced(self, today: Today, placed: Placed, seen: Demand) -> dict[str, str]:
-        """Names that today's script logs only by calls that the version can't be given."""
-        there = {s.name for s in placed.logs} | {n for o in placed.outcomes for n in o.slice.names}
-        return {
-            str(s.name): f"{REFUSED} the version has no such call, which isn't a statement of its "
-            f"own: use flor.log ({s.file}:{s.line})"
-            for s in today.logs
-            if s.captured and s.name in seen.names and s.name not in there
-        }
 
     def _refuse(self, found: Demand, members: list[Run], reasons: Mapping[str, str]) -> None:
         """One line for a version of which something that the query sees can't be answered."""

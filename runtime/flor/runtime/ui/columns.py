@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from ..store.rows import Answer
@@ -31,7 +32,7 @@ def unique(columns: Iterable[str]) -> list[str]:
 
 def transposed(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
     """The values of each column."""
-    return list(zip(*rows)) if rows else [()] * len(columns)
+    return [list(map(itemgetter(i), rows)) for i in range(len(columns))]
 
 
 def kind_of(values: Sequence[Any]) -> tuple[str, bool]:
@@ -49,8 +50,8 @@ def kind_of(values: Sequence[Any]) -> tuple[str, bool]:
             return "float", nulls
         if types == {bool}:
             return "bool", nulls
-        numbers = (value for value in values if value is not None)
-        if all(-_INT64 <= value < _INT64 for value in numbers):
+        numbers = [value for value in values if value is not None] if nulls else values
+        if min(numbers) >= -_INT64 and max(numbers) < _INT64:
             return "int", nulls
         return "object", nulls  # over 64 bits
     return ("str" if types == {str} else "object"), nulls
