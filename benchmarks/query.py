@@ -118,7 +118,7 @@ def derive(folder: Path, rows: int) -> dict[str, float]:
     with Store.open(folder) as store:
 
         def derived() -> list[int]:
-            found = demand(store, HINDSIGHT, [statement])
+            found = demand(store, HINDSIGHT, {run.run: [statement] for run in store.runs()})
             return [0] * sum(len(one.positions) for one in found.runs)
 
         return timed(derived)

@@ -32,6 +32,9 @@ def dry_run(asked: Request, format: str, output: str | None = None) -> None:
     rows = [row for work in asked.work for row in rows_of(work)]
     write(COLUMNS, rows, format, output)
     sys.stdout.flush()
+    reason = asked.rounds.reason()
+    if reason:
+        print(f"florc: {reason}", file=sys.stderr)
     for line in asked.refusals:
         print(f"florc: {line}", file=sys.stderr)
 

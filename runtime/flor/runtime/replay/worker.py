@@ -22,7 +22,7 @@ from ..captured.attach import attach
 from ..captured.calls import log_calls
 from ..captured.keep import Keeper
 from ..places import Moved, relative
-from ..record import execute, hook, tracebacks, tree
+from ..record import execute, hook, seeds, tracebacks, tree
 from ..record.build import get_build
 from ..record.command import exit_code, run_folder
 from ..record.files import lay_out
@@ -190,6 +190,8 @@ class Worker:
         attach(self.calls, Keeper(self.session))
         self.session.activate()
         execute.prepare(self.target)
+        with contextlib.suppress(OSError, ValueError, ImportError):  # noted by newer recordings
+            seeds.restore(run_folder(self.root, job.run) / seeds.FILE)
         try:
             execute.run(self.target, emitted)
         except SystemExit as stop:

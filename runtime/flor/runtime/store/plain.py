@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from florc.queries import Analysis, Scan, fold
-
-from .edits import view_names
+from florc.queries import Analysis, Scan, fold, view_names
 
 
 @dataclass(frozen=True)
