@@ -70,9 +70,11 @@ _TABLE = (
         "FLR007",
         "error",
         "bad effects file",
-        "A file given by --effects, or named by `[tool.florc] effects` in pyproject.toml, is "
-        "missing, isn't valid TOML or holds an entry that isn't an effect.",
-        "Mend the entry that the message names; docs/effects.md has the format.",
+        "A file given by --effects, or named by `effects` or `log-calls` in `[tool.florc]` of "
+        "pyproject.toml, is missing, isn't valid TOML or holds an entry that isn't an effect or a "
+        "call that logs.",
+        "Mend the entry that the message names; docs/effects.md and docs/capture.md have the "
+        "formats.",
     ),
     Code(
         "FLR008",
@@ -137,7 +139,8 @@ _TABLE = (
         "warning",
         "log statement has no place in another version",
         "What the statement reads isn't bound in the other version, the code around it is gone "
-        "from there, or several places would do. It isn't put anywhere by guess.",
+        "from there, or several places would do. It isn't put anywhere by guess. A call to a "
+        "tracker that isn't a statement of its own can't be put into another version.",
         "Choose the place by `florc propagate --at FILE:LINE`, or log what that version has.",
     ),
 )

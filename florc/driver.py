@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from florc.analysis.callgraph import Summaries
+from florc.analysis.captured import CapturedCall, captured_calls
 from florc.analysis.captures import Captures
 from florc.analysis.cfg import ControlFlowGraph, assuming_runs, control_flow_graph
 from florc.analysis.checkpoint_set import CheckpointSet, checkpoint_set
@@ -29,12 +30,13 @@ from florc.analysis.regions import RegionSite, regions
 from florc.analysis.unknown_calls import unknown_calls
 from florc.compilation import Compilation, CompileError, Edit, SourceModule
 from florc.dumps import Dumps
-from florc.effects.configured import configured_effects
+from florc.effects.configured import configured_effects, configured_log_calls
 from florc.effects.model import EffectsError, load_effects
 from florc.emit.instrumented import instrumented_loops
 from florc.emit.source_map import NEWLINE
 from florc.frontend.project import Project, SourceError, load_project, project_root
 from florc.frontend.statements import shown
+from florc.logcalls.model import load_log_calls
 from florc.plan import (
     Claim,
     Diagnostic,
@@ -61,6 +63,7 @@ class Analysis:
     times: Clocks
     captures: Captures | None
     regions: tuple[RegionSite, ...] = ()
+    captured: tuple[CapturedCall, ...] = ()
 
 
 def compile_project(
@@ -82,6 +85,7 @@ def compile_project(
     base = (root or project_root(script)).resolve()
     try:
         model = load_effects((*configured_effects(base), *effects))
+        calls = load_log_calls(configured_log_calls(base))
     except EffectsError as error:
         shown = os.path.relpath(error.file)
         raise CompileError(
@@ -98,7 +102,9 @@ def compile_project(
         program = build_program(replace(project, modules=(project.script,)))
         solved = replace(points_to(program, model), complete=False)
     summaries = Summaries(solved)
-    logged = frozenset(a.statement for a in log_accesses(summaries))
+    captured = captured_calls(summaries, calls)
+    capturing = frozenset(call.statement for call in captured)
+    logged = frozenset(a.statement for a in log_accesses(summaries)) | capturing
     already = {m.rel: instrumented_loops(m.tree) for m in project.modules}
     sites = [
         s
@@ -119,7 +125,7 @@ def compile_project(
             live[function] = liveness(
                 graphs[function], function.scope, program.scopes, eager, captures
             )
-    times = clocks(program, summaries) if solved.complete else Clocks()
+    times = clocks(program, summaries, capturing) if solved.complete else Clocks()
     sets: dict[LoopSite, CheckpointSet] = {}
     for site in sites:
         if site.training and solved.complete:
@@ -141,7 +147,17 @@ def compile_project(
     rereading = {site for site, result in sets.items() if result.rereads}
     skippable = regions(program, summaries, sites, rereading) if solved.complete else ()
     analysis = Analysis(
-        project, program, summaries, tuple(sites), graphs, live, sets, times, captures, skippable
+        project,
+        program,
+        summaries,
+        tuple(sites),
+        graphs,
+        live,
+        sets,
+        times,
+        captures,
+        skippable,
+        captured,
     )
     plan = _plan(analysis)
     modules = tuple(SourceModule(m.path, m.rel, m.name, m.text) for m in project.modules)
@@ -161,8 +177,10 @@ def _plan(analysis: Analysis) -> Plan:
     tops = frozenset(site.function for site in analysis.sites)
     gradients = GradientLiveness(analysis.summaries, tops) if analysis.sets else None
     loops = tuple(_loop_plan(site, analysis, gradients, diagnostics) for site in sites)
-    logs = log_statements(analysis.summaries, sites, analysis.times)
+    logs = log_statements(analysis.summaries, sites, analysis.times, analysis.captured)
     for log in logs:
+        if log.captured:
+            continue
         if log.name is None:
             message = "the name of a logged value is not a literal: SQL can't ask for it beforehand"
             diagnostics.append(Diagnostic("FLR012", "warning", message, log.file, log.line))
@@ -201,7 +219,7 @@ def _plan(analysis: Analysis) -> Plan:
              "members": len(u.members)}
             for u in unknown
         ]  # fmt: skip
-    skippable = tuple(_region_plan(region, analysis.summaries, logs) for region in analysis.regions)
+    skippable = tuple(_region_plan(region, analysis, logs) for region in analysis.regions)
     return Plan(
         project.script.rel,
         modules,
@@ -214,11 +232,16 @@ def _plan(analysis: Analysis) -> Plan:
 
 
 def _region_plan(
-    region: RegionSite, summaries: Summaries, logs: tuple[LogStatement, ...]
+    region: RegionSite, analysis: Analysis, logs: tuple[LogStatement, ...]
 ) -> RegionPlan:
     ran = sorted(region.ran, key=repr)
-    accesses = [a for function in ran for a in summaries.direct.get(function, ())]
+    accesses = [a for function in ran for a in analysis.summaries.direct.get(function, ())]
     logging = {(a.function.module.rel, a.line) for a in accesses if a.kind == "log"}
+    logging |= {
+        (c.function.module.rel, c.statement.lineno)
+        for c in analysis.captured
+        if c.function in region.ran
+    }
     blocked = bool(region.obstacle)
     return RegionPlan(
         region.id,

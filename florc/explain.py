@@ -38,8 +38,10 @@ def explain(plan: Plan, sizes: Mapping[str, Recorded] | None = None) -> str:
     for loop in plan.loops:
         regions = [region for region in plan.regions if loop.name in region.loops]
         blocks.append(_loop(loop, (sizes or {}).get(loop.name), regions))
-    if plan.logs:
-        blocks.append(_logs(plan.logs))
+    for title, captured in (("log statements", False), ("captured", True)):
+        logs = [log for log in plan.logs if log.captured == captured]
+        if logs:
+            blocks.append(_logs(title, logs))
     if plan.extra.get("unknown"):
         blocks.append(_assumptions(plan))
     if plan.diagnostics:
@@ -84,12 +86,14 @@ def _summary(plan: Plan) -> str:
     training = sum(loop.training for loop in plan.loops)
     assumed = sum(m.certainty == "assumed" for loop in plan.loops for m in loop.members)
     members = sum(len(loop.members) for loop in plan.loops)
+    captured = sum(log.captured for log in plan.logs)
     counts = [
         _count(len(plan.modules), "module"),
         _count(training, "training loop"),
         _count(len(plan.loops) - training, "other loop"),
         f"{_count(members, 'member')} ({assumed} assumed)",
-        _count(len(plan.logs), "log statement"),
+        _count(len(plan.logs) - captured, "log statement"),
+        *([f"{captured} captured"] if captured else []),
     ]
     return f"{plan.script}: {', '.join(counts)}"
 
@@ -221,8 +225,8 @@ def _table(rows: Iterable[Sequence[str]]) -> list[str]:
     ]
 
 
-def _logs(logs: Sequence[LogStatement]) -> str:
-    lines = ["log statements"]
+def _logs(title: str, logs: Sequence[LogStatement]) -> str:
+    lines = [title]
     for log in logs:
         nests = dict.fromkeys(" > ".join(path) for path in log.paths or (log.loops,))
         nest = " or ".join(nest or "outside the loops" for nest in nests)

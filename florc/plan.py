@@ -16,6 +16,10 @@ FORMAT = 1
 """Version of the JSON layout; a reader refuses a larger one."""
 
 
+CAPTURED = ":capture:"
+"""In the ids of statements that log to a tracker; those of `flor.log` have none."""
+
+
 @dataclass(frozen=True)
 class Member:
     """One root of a checkpoint set: an access path and why it is in.
@@ -130,7 +134,10 @@ class LoopPlan:
 
 @dataclass(frozen=True)
 class LogStatement:
-    """One `flor.log(...)` statement.  `name` is None when it isn't a literal."""
+    """One `flor.log(...)` statement.  `name` is None when it isn't a literal.
+
+    Or one literal name of a call that logs to a tracker (docs/capture.md): `captured`.
+    """
 
     id: str
     name: str | None
@@ -142,6 +149,11 @@ class LogStatement:
     impure: str = ""  # why evaluating it may change training state ("" if it can't)
     before: tuple[str, ...] = ()  # training loops that start after it in its own function
     paths: tuple[tuple[str, ...], ...] = ()  # possible nests of instrumented loops over calls
+
+    @property
+    def captured(self) -> bool:
+        """Whether it logs to a tracker: its values are captured."""
+        return CAPTURED in self.id
 
 
 @dataclass(frozen=True)

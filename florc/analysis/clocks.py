@@ -222,8 +222,13 @@ def _statements(function: Function) -> Iterator[tuple[ast.stmt, Scope]]:
         ]
 
 
-def clocks(program: Program, summaries: Summaries) -> Clocks:
-    """Solve the taint over all functions that can run."""
+def clocks(
+    program: Program, summaries: Summaries, capturing: Set[ast.stmt] = frozenset()
+) -> Clocks:
+    """Solve the taint over all functions that can run.
+
+    `capturing`: statements that log to a tracker, whose values are captured.
+    """
     taint = _Taint(program, summaries)
     if not taint.sources:
         return taint.found
@@ -243,4 +248,8 @@ def clocks(program: Program, summaries: Summaries) -> Clocks:
             sources = taint.sources.get(access.statement, set())
             if taint.mentions_any(access.statement, access.function.scope, sources):
                 taint.found.logs.add(access.statement)
+    for statement, _, scope in places:
+        if statement in capturing:
+            if taint.mentions_any(statement, scope, taint.sources.get(statement, set())):
+                taint.found.logs.add(statement)
     return taint.found

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 from florc.analysis.callgraph import Summaries
+from florc.analysis.captured import CapturedCall
 from florc.analysis.clocks import Clocks
 from florc.analysis.loops import METADATA, LoopSite, Nests
 from florc.analysis.objects import Access, Function
 from florc.frontend.statements import canonical, digest
-from florc.plan import LogStatement
+from florc.plan import CAPTURED, LogStatement
 
 
 def log_accesses(summaries: Summaries) -> list[Access]:
@@ -80,35 +82,53 @@ def _made_in(access: Access, statement: ast.stmt) -> bool:
 
 
 def log_statements(
-    summaries: Summaries, sites: list[LoopSite], times: Clocks
+    summaries: Summaries,
+    sites: list[LoopSite],
+    times: Clocks,
+    captured: Sequence[CapturedCall] = (),
 ) -> tuple[LogStatement, ...]:
-    """All log statements of the program with the nests of loops they may run in."""
-    found: list[LogStatement] = []
+    """All log statements of the program with the nests of loops they may run in.
+
+    Behind them, one for each literal name of a call that logs to a tracker.
+    """
     alike: dict[str, int] = {}
     around = Nests(sites, summaries)
-    for access in log_accesses(summaries):
-        function, statement = access.function, access.statement
-        base = f"{function.module.rel}:{function.path}:log:{digest(canonical(statement))}"
+
+    def made(
+        function: Function, statement: ast.stmt, kind: str, name: str | None, impure: str
+    ) -> LogStatement:
+        base = f"{function.module.rel}:{function.path}:{kind}:{digest(canonical(statement))}"
         alike[base] = alike.get(base, 0) + 1
         lexical = [s for s in sites if s.function is function and statement in s.statements]
         lexical.sort(key=lambda s: -len(s.statements))
-        nests = around.of(function, statement)
-        found.append(
-            LogStatement(
-                base if alike[base] == 1 else f"{base}:{alike[base]}",
-                access.name or None,
-                function.module.rel,
-                statement.lineno,
-                function.path,
-                tuple(s.name for s in lexical),
-                statement in times.logs,
-                impurity(statement, function, summaries),
-                tuple(
-                    s.name for s in sites if s.training and _starts_after(s, function, statement)
-                ),
-                tuple(tuple(s.name for s in nest) for nest in nests),
-            )
+        return LogStatement(
+            base if alike[base] == 1 else f"{base}:{alike[base]}",
+            name,
+            function.module.rel,
+            statement.lineno,
+            function.path,
+            tuple(s.name for s in lexical),
+            statement in times.logs,
+            impure,
+            tuple(s.name for s in sites if s.training and _starts_after(s, function, statement)),
+            tuple(tuple(s.name for s in nest) for nest in around.of(function, statement)),
         )
+
+    found = [
+        made(
+            a.function,
+            a.statement,
+            "log",
+            a.name or None,
+            impurity(a.statement, a.function, summaries),
+        )
+        for a in log_accesses(summaries)
+    ]
+    found += [
+        made(call.function, call.statement, CAPTURED.strip(":"), name, "")
+        for call in captured
+        for name in call.names
+    ]
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""Which effect files a project brings along: `[tool.florc] effects` of its pyproject.toml."""
+"""Which files a project brings along: `[tool.florc]` of its pyproject.toml."""
 
 from __future__ import annotations
 
@@ -6,12 +6,25 @@ from pathlib import Path
 
 from florc.effects.validate import EffectsError, TOMLDecodeError, parse, toml_problem
 
-SETTINGS = frozenset({"effects", "version-file-mb", "version-total-mb"})
-"""Keys of `[tool.florc]`; the latter two are the run time's (docs/versions.md)."""
+SETTINGS = frozenset({"effects", "log-calls", "version-file-mb", "version-total-mb"})
+"""Keys of `[tool.florc]`; the last two are the run time's (docs/versions.md)."""
 
 
 def configured_effects(root: Path) -> tuple[Path, ...]:
-    """The files that the project at `root` names, absolute; their content isn't looked at.
+    """The effect files that the project at `root` names, absolute; their content isn't looked at.
+
+    Raises EffectsError when pyproject.toml mentions florc and isn't right.
+    """
+    return _configured(root, "effects")
+
+
+def configured_log_calls(root: Path) -> tuple[Path, ...]:
+    """The same of files that describe calls that log (docs/capture.md)."""
+    return _configured(root, "log-calls")
+
+
+def _configured(root: Path, setting: str) -> tuple[Path, ...]:
+    """The files of one setting.
 
     Raises EffectsError when pyproject.toml mentions florc and isn't right.
     """
@@ -32,16 +45,16 @@ def configured_effects(root: Path) -> tuple[Path, ...]:
     for key in ours:
         if key not in SETTINGS:
             raise EffectsError(str(file), _line(text, key), f"[tool.florc] {key} isn't a setting")
-    names = ours.get("effects", [])
+    names = ours.get(setting, [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        message = "[tool.florc] effects must be a list of file names"
-        raise EffectsError(str(file), _line(text, "effects"), message)
+        message = f"[tool.florc] {setting} must be a list of file names"
+        raise EffectsError(str(file), _line(text, setting), message)
     found = []
     for name in names:
         path = root / name
         if not path.is_file():
-            message = f"[tool.florc] effects: there is no file {name}"
-            raise EffectsError(str(file), _line(text, "effects"), message)
+            message = f"[tool.florc] {setting}: there is no file {name}"
+            raise EffectsError(str(file), _line(text, setting), message)
         found.append(path.resolve())
     return tuple(found)
 

@@ -89,7 +89,7 @@ def _effect_problem(field: str, value: Any) -> str:
     if field in ("type", "note"):
         return "" if isinstance(value, str) else "must be a string"
     if field not in EFFECT_LISTS:
-        return _unknown(field, (*EFFECT_LISTS, *EFFECT_FLAGS, "type", "note"))
+        return unknown_field(field, (*EFFECT_LISTS, *EFFECT_FLAGS, "type", "note"))
     problem = _not_strings(value)
     if problem:
         return problem
@@ -114,7 +114,7 @@ def _type_problem(field: str, value: Any) -> str:
     if field in TYPE_TEXTS:
         return "" if isinstance(value, str) else "must be a string"
     if field not in TYPE_LISTS:
-        return _unknown(field, (*TYPE_LISTS, *TYPE_FLAGS, *TYPE_TEXTS))
+        return unknown_field(field, (*TYPE_LISTS, *TYPE_FLAGS, *TYPE_TEXTS))
     problem = _not_strings(value)
     if not problem and field == "iteration_draws":
         wrong = [s for s in ([value] if isinstance(value, str) else value) if s not in STREAMS]
@@ -130,7 +130,8 @@ def _not_strings(value: Any) -> str:
     return "must be a string or a list of strings"
 
 
-def _unknown(field: str, known: tuple[str, ...]) -> str:
+def unknown_field(field: str, known: tuple[str, ...]) -> str:
+    """What is said of a field that there isn't."""
     from difflib import get_close_matches
 
     close = get_close_matches(field, known, 1)

@@ -27,7 +27,7 @@ from typing import Any
 
 import florc
 from florc.compilation import Compilation
-from florc.effects.configured import configured_effects
+from florc.effects.configured import configured_effects, configured_log_calls
 from florc.effects.validate import EffectsError
 from florc.plan import Plan
 
@@ -160,9 +160,9 @@ def is_stale(
 
 
 def all_effects(root: Path, extra: Sequence[Path]) -> Sequence[Path] | None:
-    """The effect files of the project, then `extra`; None if its settings are wrong."""
+    """The project's files that describe calls, then `extra`; None if its settings are wrong."""
     try:
-        return (*configured_effects(root), *extra)
+        return (*configured_log_calls(root), *configured_effects(root), *extra)
     except EffectsError:
         return None  # compiling says what is wrong
 

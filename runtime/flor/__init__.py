@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["arg", "dataframe", "log", "loop", "query", "replay"]
+    from flor.runtime.ui.answers import Answer
+    from flor.runtime.ui.plans import Plan
+
+__all__ = ["arg", "dataframe", "log", "loop", "query", "replay", "status"]
 __version__ = "0.1.0"
 
 T = TypeVar("T")
@@ -49,26 +52,51 @@ def loop(name: str, iterable: Iterable[T]) -> Iterable[T]:
     return iterable
 
 
-def query(sql: str, root: str | None = None) -> list[dict[str, Any]]:
-    """Rows of an SQL query over the recorded runs, one dict a row.  Nothing is replayed."""
+def query(sql: str, root: str | None = None) -> Answer:
+    """The rows of an SQL query over the recorded runs.  Nothing is replayed.
+
+    The answer is a sequence with a dict for each row; `.df()` is a pandas frame, `.arrow()` a
+    pyarrow table, `.to("csv")` text.
+    """
     from flor.runtime import api
 
     return api.query(sql, root)
 
 
-def replay(sql: str, root: str | None = None, **options: Any) -> list[dict[str, Any]]:
-    """Like `query`, after re-executing what the query needs and no run has logged.
+def replay(
+    sql: str, root: str | None = None, *, script: str | None = None, from_start: bool = False
+) -> Plan:
+    """What has to be re-executed to answer `sql`, where no run has logged it, and its cost.
 
-    Options: `script`, `workers`, `from_start`, `skip`.  Raises flor.runtime.errors.FlorError when
-    it is refused or when replayed values differ from recorded ones.
+    Nothing is executed before `.run()` (options: `workers`, `skip`, `partial`), `.df()`,
+    `.arrow()` or a loop over the rows; `print` shows the plan.  `script`: today's script, if the
+    runs' own path isn't meant; `from_start`: use no checkpoint.  Raises
+    flor.runtime.errors.FlorError when it is refused or when values differ from recorded ones.
     """
     from flor.runtime import api
 
-    return api.replay(sql, root, **options)
+    return api.replay(sql, root, script=script, from_start=from_start)
 
 
-def dataframe(*names: str, root: str | None = None) -> pandas.DataFrame:
-    """The named columns of `logs`, all runs, as a pandas frame (pandas must be installed)."""
+def dataframe(
+    *names: str, where: str | None = None, root: str | None = None, coordinates: bool = True
+) -> pandas.DataFrame:
+    """The named columns of `logs` as a pandas frame (pandas must be installed); none: all.
+
+    In front of them are `run` and the loops that the names belong to, unless `coordinates` is
+    false.  `where` is an SQL condition over `logs`, "epoch > 8 AND status = 'finished'".
+    """
     from flor.runtime import api
 
-    return api.dataframe(names, root)
+    return api.dataframe(names, where, root, coordinates)
+
+
+def status(name: str, root: str | None = None, script: str | None = None) -> list[dict[str, Any]]:
+    """What became of a logged name in each run, one dict a run: what its NULLs mean.
+
+    `state` is "recorded", "replayed", "partly replayed", "not yet replayed", "not reached",
+    "refused" or "never logged".
+    """
+    from flor.runtime import api
+
+    return api.status(name, root, script)

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from flor.runtime.store import RunWriter, Store, StoreError
+from flor.runtime.store import writer as writer_module
 
 
 @pytest.fixture
@@ -285,6 +287,87 @@ def test_lock_of_another_process_is_waited_for(store, monkeypatch):
     assert writer.flush(20)
     assert writer.close()
     assert store.recorded(run) == {("x", (), 0): 1}
+
+
+def held(writer):
+    """Make the writer's transactions wait until the event is set."""
+    gate, write = threading.Event(), writer._batch.write
+
+    def slowly(entries):
+        gate.wait(60)
+        write(entries)
+
+    writer._batch.write = slowly
+    return gate
+
+
+def test_who_logs_faster_than_the_database_writes_is_held_up(store, monkeypatch):
+    monkeypatch.setattr("flor.runtime.store.writer.MAX_WAITING", 100)
+    run = store.begin_run({})
+    writer = RunWriter(store.root, run)
+    write, longest = writer._batch.write, 0
+
+    def watched(entries):
+        nonlocal longest
+        longest = max(longest, len(entries) + len(writer._queue))
+        time.sleep(0.002)
+        write(entries)
+
+    writer._batch.write = watched
+    for index in range(5000):
+        ctx = (None, "step", index, index)
+        writer.iteration(ctx)
+        writer.log("x", index, ctx)
+    assert writer.close()
+    assert len(store.recorded(run)) == 5000
+    assert writer.dropped == 0
+    assert longest <= 2 * 101
+
+
+def test_what_waits_is_bounded_in_bytes(store, monkeypatch):
+    monkeypatch.setattr("flor.runtime.store.writer.MAX_BYTES", 100_000)
+    monkeypatch.setattr("flor.runtime.store.writer.STALLED_SECONDS", 0.0)
+    run = store.begin_run({})
+    writer = RunWriter(store.root, run)
+    gate = held(writer)
+    for _ in range(50):
+        writer.log("x", "t" * 10_000, None)
+        writer.log("n", 1, None)
+    assert len(writer._queue) < 200
+    assert writer.dropped >= 30
+    gate.set()
+    assert not writer.close()
+    kept = [value for (name, _, _), value in store.recorded(run).items() if name == "x"]
+    assert len(kept) + writer.dropped == 50
+    assert 9 <= len(kept) <= 20
+
+
+def test_a_database_that_is_stuck_costs_the_newest_values_and_no_time(store, monkeypatch):
+    monkeypatch.setattr("flor.runtime.store.writer.MAX_WAITING", 100)
+    monkeypatch.setattr("flor.runtime.store.writer.STALLED_SECONDS", 0.05)
+    run = store.begin_run({})
+    writer = RunWriter(store.root, run)
+    gate = held(writer)
+    for n in range(1000):
+        writer.log("x", n, None)
+    assert 700 <= writer.dropped < 1000
+    assert "can't be written" in writer.error
+    gate.set()
+    assert writer.flush(20)
+    writer.log("after", 1, None)
+    assert not writer.close()
+    found = store.recorded(run)
+    assert found["after", (), 0] == 1
+    assert [found["x", (), n] for n in range(100)] == list(range(100))  # the oldest are kept
+    assert len(found) + writer.dropped == 1001
+
+
+def test_the_weight_of_values():
+    assert writer_module.weight("x" * 1000) == 1000
+    assert writer_module.weight(b"x" * 1000) == 1000
+    assert writer_module.weight([1, [2, 3], {"a": "x" * 6400}]) >= 6000
+    numpy = pytest.importorskip("numpy")
+    assert writer_module.weight(numpy.zeros(10)) == 80
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import struct
 from enum import Enum
+from types import SimpleNamespace
 
 import pytest
 
-from flor.runtime.store import RunWriter, Store, freeze, same, to_plain
+from flor.runtime.store import RunWriter, Store, freeze, same, to_plain, values
 from flor.runtime.store.values import Text
 
 np = pytest.importorskip("numpy")
@@ -112,6 +114,123 @@ def test_tensors():
     assert freeze(torch.tensor(0.1)) == 0.10000000149011612
     assert same(freeze(torch.tensor([1.5], dtype=torch.bfloat16)), np.array([1.5], dtype="float32"))
     assert freeze([torch.tensor(1), torch.ones(2)]) == [1, [1.0, 1.0]]
+
+
+class Stream:
+    """A CUDA stream in slow motion: what is queued is done when somebody waits for it."""
+
+    def __init__(self):
+        self.queue = []
+        self.waited = 0
+
+    def synchronize(self, until):
+        self.waited += 1
+        while self.queue and until in self.queue:
+            step = self.queue.pop(0)
+            if callable(step):
+                step()
+
+
+def fake_torch(stream, capturing=False):
+    """As much of torch as a copy from a device needs."""
+    torch = pytest.importorskip("torch")
+
+    class Event:
+        def __init__(self, blocking):
+            assert blocking
+
+        def record(self):
+            stream.queue.append(self)
+
+        def synchronize(self):
+            stream.synchronize(self)
+
+    class Host:
+        def __init__(self, shape, dtype):
+            self.tensor = torch.full(shape, -1, dtype=dtype)
+
+        def copy_(self, other, non_blocking):
+            assert non_blocking
+            stream.queue.append(lambda: self.tensor.copy_(other.tensor))
+
+        def __getattr__(self, name):
+            return getattr(self.tensor, name)
+
+    def empty(shape, dtype, pin_memory):
+        assert pin_memory
+        return Host(shape, dtype)
+
+    cuda = SimpleNamespace(
+        device=lambda device: contextlib.nullcontext(),
+        is_current_stream_capturing=lambda: capturing,
+        Event=Event,
+    )
+    return SimpleNamespace(cuda=cuda, empty=empty)
+
+
+class OnDevice:
+    """A tensor on the fake device; reading it from the host would be a wait."""
+
+    def __init__(self, tensor, stream):
+        self.tensor, self.stream = tensor, stream
+        self.shape, self.dtype, self.device = tensor.shape, tensor.dtype, "cuda:0"
+
+    def resolve_conj(self):
+        return self
+
+    resolve_neg = resolve_conj
+
+    def add_(self, number):
+        self.stream.queue.append(lambda: self.tensor.add_(number))
+
+
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_a_tensor_on_a_device_is_copied_without_waiting(shape):
+    torch = pytest.importorskip("torch")
+    stream = Stream()
+    value = OnDevice(torch.zeros(shape), stream)
+    value.add_(1)
+    frozen = values._on_its_way(fake_torch(stream), value)
+    value.add_(10)  # in place, right after it was logged
+    assert stream.waited == 0
+    assert frozen.nbytes == 4 * torch.zeros(shape).numel()
+    kept = [frozen, {"in": frozen}]
+    assert type(freeze(kept)[0]) is values.Pending  # a list doesn't wait either
+    assert stream.waited == 0
+    found = to_plain(frozen)
+    assert same(found, np.ones(shape, "float32") if shape else 1.0)
+    assert stream.waited == 1
+    assert len(stream.queue) == 1  # nobody has waited for what came later
+    assert to_plain(kept) == [np.asarray(found).tolist(), {"in": np.asarray(found).tolist()}]
+
+
+def test_a_tensor_in_a_graph_that_is_being_captured_is_left_alone():
+    torch = pytest.importorskip("torch")
+    stream = Stream()
+    found = values._on_its_way(fake_torch(stream, capturing=True), OnDevice(torch.ones(2), stream))
+    assert "CUDA graph" in found
+    assert stream.queue == []
+
+
+def test_a_real_device():
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    for stream in (torch.cuda.current_stream(), torch.cuda.Stream()):
+        with torch.cuda.stream(stream):
+            big = torch.rand(4000, 4000, device="cuda")
+            for _ in range(20):
+                big = big @ big / 4000
+            value = torch.ones((), device="cuda")
+            vector = torch.arange(4.0, device="cuda")
+            torch.cuda._sleep(100_000_000)
+            frozen = [freeze(value), freeze(vector), freeze({"v": value})]
+            assert not frozen[0].arrived.query()  # nothing has waited
+            value.add_(5)
+            vector.zero_()
+        assert to_plain(frozen[0]) == 1.0
+        assert same(to_plain(frozen[1]), np.arange(4, dtype="float32"))
+        assert to_plain(frozen[2]) == {"v": 1.0}
 
 
 @pytest.mark.parametrize(

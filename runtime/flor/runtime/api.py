@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .errors import FlorError
 from .project import project_root
+
+if TYPE_CHECKING:
+    from .ui.answers import Answer
+    from .ui.plans import Plan
 
 
 def _root(root: str | None) -> Path:
@@ -15,42 +18,48 @@ def _root(root: str | None) -> Path:
     return project_root((Path(root) if root is not None else Path.cwd()) / "script")
 
 
-def query(sql: str, root: str | None = None) -> list[dict[str, Any]]:
-    """Rows of `sql` as dicts."""
+def query(sql: str, root: str | None = None) -> Answer:
+    """The rows of `sql`."""
     from .store import Store
+    from .ui.answers import Answer
 
     with Store.open(_root(root)) as store:
-        return store.dicts(sql)
+        return Answer.of(store.answer(sql))
 
 
 def replay(
-    sql: str,
-    root: str | None = None,
-    *,
-    script: str | None = None,
-    workers: int = 1,
-    from_start: bool = False,
-    skip: bool = True,
-) -> list[dict[str, Any]]:
-    """Rows of `sql` after re-executing what it lacks.  Raises FlorError on differences."""
-    from .replay.command import answer
-    from .replay.work import request
-    from .store import Store
-    from .versions.worktrees import Workplace
+    sql: str, root: str | None = None, *, script: str | None = None, from_start: bool = False
+) -> Plan:
+    """What `sql` lacks and what it costs; nothing is executed yet."""
+    from .ui.plans import plan
 
-    base = project_root(Path(script)) if root is None and script is not None else _root(root)
-    with Store.open(base) as store, Workplace(base) as place:
-        asked = request(store, place, sql, script, not from_start)
-        report = answer(store, place, asked, jumps=not from_start, workers=workers, skip=skip)
-    if report.problems:
-        raise FlorError("; ".join(report.problems), report.code or 1)
-    return [dict(zip(report.columns, row)) for row in report.rows]
+    return plan(sql, _root(root) if root is not None else None, script, from_start)
 
 
-def dataframe(names: Sequence[str], root: str | None = None) -> Any:
+def dataframe(
+    names: Sequence[str], where: str | None, root: str | None, coordinates: bool
+) -> Any:  # fmt: skip
     """Columns of `logs` as a pandas frame; all of them without names."""
     from .store import Store
+    from .store.edits import quoted
+    from .ui.coordinates import around
+    from .ui.extras import need
 
-    columns = ", ".join('"' + name.replace('"', '""') + '"' for name in names) or "*"
+    need("pandas", "pandas", "a data frame")
     with Store.open(_root(root)) as store:
-        return store.dataframe(f"SELECT {columns} FROM logs")
+        if names and coordinates:
+            names = [*around(store, names), *names]
+        columns = ", ".join(quoted(name) for name in names) or "*"
+        condition = f" WHERE (\n{where}\n)" if where is not None and where.strip() else ""
+        return store.dataframe(f"SELECT {columns} FROM logs{condition}")
+
+
+def status(name: str, root: str | None = None, script: str | None = None) -> list[dict[str, Any]]:
+    """What became of a name in each run."""
+    from dataclasses import asdict
+
+    from .store import Store
+    from .upkeep.command import of_name
+
+    with Store.open(_root(root)) as store:
+        return [asdict(one) for one in of_name(store, name, script)]

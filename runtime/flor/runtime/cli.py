@@ -23,9 +23,14 @@ def parser() -> argparse.ArgumentParser:
     from .ui import cli_query
 
     cli_query.add_parsers(commands)
+    from .exchange import cli as cli_exchange
     from .versions import cli as cli_versions
 
     cli_versions.add_parsers(commands)
+    cli_exchange.add_parsers(commands)
+    from .upkeep import cli as cli_upkeep
+
+    cli_upkeep.add_parsers(commands)
     return top
 
 
@@ -33,7 +38,8 @@ def _record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     sub = commands.add_parser(
         "record",
         help="run a script and keep what a replay needs",
-        usage="flor record [-h] [--budget F] [-q] [--no-checkpoint] (SCRIPT | -m MODULE) [ARGS...]",
+        usage="flor record [-h] [--budget F] [-q] [--no-checkpoint] [--no-capture] "
+        "(SCRIPT | -m MODULE) [ARGS...]",
     )
     sub.add_argument(
         "--budget", type=_fraction, default=0.05, metavar="F",
@@ -41,6 +47,9 @@ def _record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )  # fmt: skip
     sub.add_argument("-q", "--quiet", action="store_true", help="no lines of ours on stderr")
     sub.add_argument("--no-checkpoint", action="store_true", help="record values only")
+    sub.add_argument(
+        "--no-capture", action="store_true", help="keep nothing of what the script logs by itself"
+    )
     sub.add_argument("-m", dest="module", action="store_true", help="SCRIPT is a module's name")
     sub.add_argument("script", metavar="SCRIPT", help="the script; what follows belongs to it")
     sub.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS")
@@ -48,11 +57,13 @@ def _record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 
 def _replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from .ui.cli_query import add_format
+
     sub = commands.add_parser("replay", help="re-execute what an SQL query lacks, then answer it")
     sub.add_argument("sql", metavar="SQL", help='e.g. "SELECT epoch, grad_norm FROM logs"')
     sub.add_argument("--yes", "-y", action="store_true", help="don't ask before re-executing")
     sub.add_argument("--dry-run", action="store_true", help="say what would be re-executed")
-    sub.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    add_format(sub)
     sub.add_argument("--script", help="today's script, if the runs' own path isn't meant")
     sub.add_argument("--from-start", action="store_true", help="use no checkpoint, skip nothing")
     sub.add_argument("--no-skip", action="store_true", help="execute regions that can be skipped")
@@ -84,7 +95,8 @@ def run_record(args: argparse.Namespace) -> int:
     target = make(args.script, args.args)
     hashseed.ensure()
     seed = hashseed.hide(os.environ)
-    return record(target, Options(args.budget, args.quiet, not args.no_checkpoint, seed))
+    checkpoints, capture = not args.no_checkpoint, not args.no_capture
+    return record(target, Options(args.budget, args.quiet, checkpoints, seed, capture))
 
 
 def run_replay(args: argparse.Namespace) -> int:

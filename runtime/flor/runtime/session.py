@@ -15,6 +15,7 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import flor
+from florc.plan import CAPTURED
 
 from .store.values import freeze
 
@@ -117,8 +118,10 @@ class Session:
         self._plans = {loop.name: loop for loop in plan.loops} if plan else {}
         self._ancestors = {name: self._lexical(name) for name in self._plans}
         self._statements: dict[tuple[str, int], LogStatement] = {}
+        self._captures: dict[tuple[str, int, str], str] = {}
         if plan:
-            self._statements = {(log.file, log.line): log for log in plan.logs}
+            self._statements = {(g.file, g.line): g for g in plan.logs if not g.captured}
+            self._captures = {(g.file, g.line, str(g.name)): g.id for g in plan.logs if g.captured}
         self.project = ""
 
     # -- activation ---------------------------------------------------------------------------
@@ -233,18 +236,25 @@ class Session:
 
     # -- values -------------------------------------------------------------------------------
 
-    def log(self, name: str, value: object) -> None:
+    def log(self, name: str, value: object, _frame: Any = sys._getframe, _id: Any = id) -> None:
         """`flor.log`: keep `value` with the current position.  Never raises."""
         try:
-            frame = sys._getframe(2)
+            frame = _frame(2)
             code = frame.f_code
-            place = self._places.get((id(code), frame.f_lasti))
+            place = self._places.get((_id(code), frame.f_lasti))
             stmt = place[1] if place is not None else self._place(frame)
             if type(value) not in PLAIN:
                 value = freeze(value)
             self.sink.log(name, value, self.ctx, stmt)
         except Exception as error:
             self.trouble(f"logging {name!r}", error)
+
+    def captured(self, name: str, value: object, place: tuple[str, int]) -> None:
+        """Keep what the script has logged elsewhere, by a call at `place` (file, line)."""
+        stmt = self._captures.get((*place, name)) or f"{place[0]}{CAPTURED}{place[1]}"
+        if type(value) not in PLAIN:
+            value = freeze(value)
+        self.sink.log(name, value, self.ctx, stmt)
 
     def _place(self, frame: FrameType) -> str:
         """The statement's id, by file and line; kept for the next time."""

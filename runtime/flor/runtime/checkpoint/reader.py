@@ -72,6 +72,23 @@ def _load(file: Path) -> Snapshot:
     )
 
 
+def contents(file: Path) -> tuple[frozenset[str], dict[str, Any]]:
+    """The other files that a checkpoint refers to, and its `meta`; its data isn't looked at.
+
+    Raises CheckpointCorrupt.
+    """
+    try:
+        main, head = _open(Path(file))
+        manifest = main.view[head[3] : head[3] + head[4]]
+        content = _Plain(manifest).load()
+        others = frozenset(other for _, _, other, _ in content["regions"] if other)
+        return others - {Path(file).name}, content["meta"]
+    except CheckpointCorrupt:
+        raise
+    except Exception as error:
+        raise CheckpointCorrupt(f"checkpoint {Path(file).name}: {one_line(error)}") from error
+
+
 def _open(file: Path) -> tuple[Buffer, tuple[Any, ...]]:
     """Map a file privately and read its head."""
     with file.open("rb") as stream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import os
 import signal
 import sys
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import hashseed
+from ..captured.attach import attach
+from ..captured.calls import log_calls
+from ..captured.keep import Keeper
 from ..errors import FlorError
 from ..session import Nothing, Session
 from . import arguments, build, execute, hook, seeds, signals, tracebacks, tree
@@ -36,6 +40,7 @@ class Options:
     quiet: bool = False
     checkpoints: bool = True
     hash_seed: str | None = None  # the one drawn for this process
+    capture: bool = True  # what the script logs by itself
 
 
 class Recording:
@@ -57,6 +62,7 @@ class Recording:
         self.uninstrumented = outcome.why
         self.version = VersionKeeper(target.root, self.session.note)
         self.inputs: InputNotes | None = None
+        self.began = time.time()
         self.seeds: Any = None  # the state of `random` before the script runs
 
     def begin(self) -> None:
@@ -158,8 +164,12 @@ class Recording:
             machine = environment.machine()
             info["python"] = machine.get("python")
             info["host"] = machine.get("host")
-        if self.session.plan is not None:
-            info["plan"] = self.session.plan.to_json()
+        plan = self.session.plan
+        if plan is not None:
+            if not self.options.capture:  # a replay may log these values yet
+                kept = tuple(log for log in plan.logs if not log.captured)
+                plan = dataclasses.replace(plan, logs=kept)
+            info["plan"] = plan.to_json()
         return info
 
     @contextlib.contextmanager
@@ -201,6 +211,12 @@ class Recording:
                         self.run, self.status, self.code,
                         dropped=dropped, note="\n".join(session.notes) or None,
                     )  # fmt: skip
+                    if "numpy" in sys.modules:  # not worth importing it; a query will pack the run
+                        store.pack(self.run, self._packed_at_once())
+
+    def _packed_at_once(self) -> int:
+        """How many values are packed before the process ends: within 1 % of the run's time."""
+        return 50_000 + int(5_000 * (time.time() - self.began))
 
     def terminated(self) -> None:
         """SIGTERM came."""
@@ -226,6 +242,7 @@ def run_folder(root: Path, run: int) -> Path:
 
 def record(target: Target, options: Options) -> int:
     """Run `target` recorded; its exit code.  Raises SystemExit as the program does."""
+    calls = log_calls(target.root) if options.capture else {}
     outcome = build.get_build(target)
     recording = Recording(target, outcome, options)
     recording.begin()
@@ -236,6 +253,8 @@ def record(target: Target, options: Options) -> int:
         emitted = hook.Emitted(target.root, recording.build, "record", session.note)
         hook.install(emitted)
     arguments.watch(session)
+    if recording.run is not None:
+        attach(calls, Keeper(session))
     signals.on_termination(session.pid, recording.terminated)
     session.activate()
     recording.seeds = seeds.python_state()

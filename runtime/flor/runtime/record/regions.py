@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from florc.plan import CAPTURED
+
 from ..checkpoint.rng import State, capture_rng
 from ..regions import plain
 from ..regions.calls import Calls, changed_heads, count
@@ -52,7 +54,7 @@ class Tee:
 
     def log(self, name: str, value: object, ctx: Ctx | None, stmt: str) -> None:
         """Pass it on."""
-        if ctx is self.ctx:
+        if ctx is self.ctx and CAPTURED not in stmt:
             self.counts[name] += 1
         self.sink.log(name, value, ctx, stmt)
 

@@ -35,8 +35,9 @@ class Report:
 
 def replay(args: argparse.Namespace) -> int:
     """The command."""
-    from ..ui.render import render
+    from ..ui.render import check, write
 
+    check(args.format, args.output)
     root = project_root(Path(args.script) if args.script else Path.cwd() / "script")
     old = signal.signal(signal.SIGTERM, _terminated)
     try:
@@ -45,7 +46,7 @@ def replay(args: argparse.Namespace) -> int:
             for warning in asked.warnings:
                 say(f"warning: {warning}")
             if args.dry_run:
-                dry_run(asked, args.format)
+                dry_run(asked, args.format, args.output)
                 return 0
             if asked.work:
                 _announce(asked, args.quiet)
@@ -63,7 +64,7 @@ def replay(args: argparse.Namespace) -> int:
     finally:
         signal.signal(signal.SIGTERM, old)
     if report.columns:
-        render(report.columns, report.rows, args.format)
+        write(report.columns, report.rows, args.format, args.output)
     sys.stdout.flush()
     for line in report.problems:
         say(line)

@@ -78,14 +78,18 @@ def demand(
 
 
 def visible(
-    store: Store, sql: str, statements: Sequence[LogStatement], runs: Sequence[int]
+    store: Store,
+    sql: str,
+    statements: Sequence[LogStatement],
+    runs: Sequence[int],
+    known: Sequence[LogStatement] = (),
 ) -> Demand:
     """Which of `runs` the query can see that were recorded without some of `statements`.
 
     Wherever these stand, and whether or not they have been replayed; each such run has one
     demand, for the position outside of all loops.  Raises QueryError.
     """
-    return _Deriver(store, sql, dict.fromkeys(runs, statements), (), everything=True).derive()
+    return _Deriver(store, sql, dict.fromkeys(runs, statements), known, everything=True).derive()
 
 
 class _Deriver:

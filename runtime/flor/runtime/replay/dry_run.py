@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from ..ui.numbers import runs_named, spans
-from ..ui.render import render
+from ..ui.render import OBJECTS, render, write
 from ..versions.command import coloured
 from .work import Answered, Request, Work
 
@@ -14,23 +14,23 @@ COLUMNS = ("run", "names", "from", "iterations", "seconds")
 STATEMENTS = ("runs", "version", "statement", "outcome", "confidence", "place", "reason")
 
 
-def dry_run(asked: Request, format: str) -> None:
+def dry_run(asked: Request, format: str, output: str | None = None) -> None:
     """Print it.
 
     As a table: first what becomes of today's log statements in versions that differ, with the
-    diff; then the work.  As JSON: the work, each row with both.
+    diff; then the work.  As objects: the work, each row with both.
     """
-    if format == "json":
-        _json(asked)
+    if format in OBJECTS:
+        _objects(asked, format, output)
         return
-    if format == "table" and asked.statements:
+    if format == "table" and output is None and asked.statements:
         render(STATEMENTS, [_shown(each) for each in asked.statements], "table")
         for runs, diff in asked.diffs:
             print(f"\n{runs_named(runs)}:")
             sys.stdout.write(coloured(diff, sys.stdout.isatty()))
         print()
-    rows = [row for work in asked.work for row in _rows(work)]
-    render(COLUMNS, rows, format)
+    rows = [row for work in asked.work for row in rows_of(work)]
+    write(COLUMNS, rows, format, output)
     sys.stdout.flush()
     reason = asked.rounds.reason()
     if reason:
@@ -48,7 +48,8 @@ def _shown(each: Answered) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _rows(work: Work) -> list[tuple[Any, ...]]:
+def rows_of(work: Work) -> list[tuple[Any, ...]]:
+    """COLUMNS of a run's work, one row for each place from which it starts."""
     names = ", ".join(work.demand.names)
     starts = work.estimate.starts or (("", -1, 0),)
     seconds = round(work.estimate.seconds, 3)
@@ -58,7 +59,7 @@ def _rows(work: Work) -> list[tuple[Any, ...]]:
     ]
 
 
-def _json(asked: Request) -> None:
+def _objects(asked: Request, format: str, output: str | None) -> None:
     """A row for each start of each run; a run of which nothing can be asked has one too."""
     about: dict[int, list[dict[str, Any]]] = {}
     for each in asked.statements:
@@ -71,11 +72,11 @@ def _json(asked: Request) -> None:
             about.setdefault(run, []).append(facts)
     diffs = {run: diff for runs, diff in asked.diffs for run in runs}
     versions = {run: each.version for each in asked.statements for run in each.runs}
-    rows = [row for work in asked.work for row in _rows(work)]
+    rows = [row for work in asked.work for row in rows_of(work)]
     worked = {row[0] for row in rows}
     rows += [(run, "", None, 0, 0.0) for run in about if run not in worked]
     full = [
         (*row, versions.get(row[0]), about.get(row[0], []), diffs.get(row[0]))
         for row in sorted(rows, key=lambda row: row[0])
     ]
-    render((*COLUMNS, "version", "statements", "diff"), full, "json")
+    write((*COLUMNS, "version", "statements", "diff"), full, format, output)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..captured.calls import log_calls
 from ..errors import FlorError
 from ..places import Moved
 from ..record.build import get_build
@@ -114,7 +115,9 @@ class Preparer:
         if today.build is None:
             return self.ready(run, today).placed
         memory = Memory(self.root)
+        captured = [log.id for log in today.logs if log.captured]
         inputs = [self.key(run), sorted(today.texts.items()), self._asked(), self._decisions()]
+        inputs.append(captured)
         key = memory.key(inputs)
         known = memory.load(key)
         if not isinstance(known, Placed):
@@ -152,6 +155,7 @@ class Preparer:
     def _prepare(self, run: Run, today: Today) -> Ready:
         from florc.propagate import decisions
         from florc.propagate.added import compare
+        from florc.propagate.captured import as_log_statements
         from florc.propagate.propagation import propagate
 
         if run.version is None or run.script is None:
@@ -160,10 +164,13 @@ class Preparer:
         laid, hidden = self._differences(version)
         new = dict(today.texts)
         old = self._aligned(run, dict(version.texts), today)
+        if any(log.captured for log in today.logs):
+            new = as_log_statements(old, new, today.logs, log_calls(self.root))
+        translated = new != today.texts  # then it isn't today's code that is run
         same = today.build is not None and compare(old, new, where=False).same
         if same and today.build is not None and today.target is not None:
             apart = {path for path in {*laid, *hidden} if path.endswith(".py")}
-            if apart <= new.keys():
+            if apart <= new.keys() and not translated:
                 others = tuple(path for path in laid if path not in new)
                 folder = self._folder(version, others, {}) if others else None
                 return Ready(today.target, today.build, folder, False, others)

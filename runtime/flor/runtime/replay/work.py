@@ -132,6 +132,7 @@ class _Requester:
         self.root = place.root
         self.sql = sql
         self.jumps = jumps
+        self.captured: dict[str, str] = {}  # today's calls to trackers: name -> place
         self.preparer = Preparer(store, place, None)
         self.work: list[Work] = []
         self.declarations: list[tuple[int, str, tuple[str, ...]]] = []
@@ -159,11 +160,12 @@ class _Requester:
             if today.build is None:
                 self._without_script(today, group, every)
                 continue
+            self.captured = {str(s.name): f"{s.file}:{s.line}" for s in today.logs if s.captured}
             versions: dict[tuple[object, ...], list[Run]] = {}
             for run in group:
                 versions.setdefault(self.preparer.key(run), []).append(run)
             for members in versions.values():
-                self._version(today, members)
+                self._version(today, members, every)
         self.every = every
         self.lacking(())
         return Request(
@@ -219,10 +221,10 @@ class _Requester:
 
     # -- one version ---------------------------------------------------------------------------
 
-    def _version(self, today: Today, members: list[Run]) -> None:
-        """The work of the runs of one version."""
+    def _version(self, today: Today, members: list[Run], every: Sequence[LogStatement]) -> None:
+        """The work of the runs of one version; `every` one of the statements may be asked for."""
         ids = [run.run for run in members]
-        seen = visible(self.store, self.sql, today.logs, ids)
+        seen = visible(self.store, self.sql, today.logs, ids, every)
         self.declarations += [d for d in seen.declarations if d[0] == NO_RUN]
         if not seen.runs:
             return
@@ -331,6 +333,12 @@ class _Requester:
                     refused.setdefault(name, f"{REFUSED} {outcome.reason}{place}")
         if shown and placed.diff:
             self.diffs.append((ids, placed.diff))
+        there = {s.name for s in placed.logs}
+        for name in sorted(self.captured.keys() & set(seen.names) - there - refused.keys()):
+            refused[name] = (
+                f"{REFUSED} the version has no such call, which isn't a statement of its own: "
+                f"use flor.log ({self.captured[name]})"
+            )
         if refused:
             self._refuse(seen, members, refused)
 

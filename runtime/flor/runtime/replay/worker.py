@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import hashseed
+from ..captured.attach import attach
+from ..captured.calls import log_calls
+from ..captured.keep import Keeper
 from ..places import Moved, relative
 from ..record import execute, hook, seeds, tracebacks, tree
 from ..record.build import get_build
@@ -33,7 +36,7 @@ from .job import EXIT_ANSWERED, RESTART, Answer, Job
 from .laid import LaidOut
 from .regions import ReplayRegions
 from .schedule import Position, Schedule
-from .sink import ReplaySink
+from .sink import ReplaySink, split
 
 if TYPE_CHECKING:
     from florc.emit.build import Build
@@ -58,10 +61,11 @@ class Worker:
         self.unlike = False  # the script ended in a way that the recorded run did not
         self.target = self._target()
         self.build = self._build()
+        self.calls = log_calls(self.root)
         self.promotions = Report.read(run_folder(self.root, job.run)).promotions
         plan = extended_plan(self.build.plan, self.promotions)
         with Store.open(self.root) as store:
-            recorded = store.recorded(job.run)
+            recorded, captured = split(store.records_of(job.run, source="record"))
             self.args = dict(store.run(job.run).args)
             stops = self._stops(store)
             old = store.plan(job.run)
@@ -82,7 +86,10 @@ class Worker:
         new = frozenset(
             loop.name for loop in plan.loops if had is not None and loop.name not in had
         )
-        self.sink = ReplaySink(self.writer, recorded, wanted, volatile, known, new)
+        today = frozenset(log.id for log in plan.logs if log.captured)
+        captured = {place: values for place, values in captured.items() if place[0] in today}
+        fresh = today - (known or frozenset())
+        self.sink = ReplaySink(self.writer, recorded, wanted, volatile, known, new, captured, fresh)
         self.session = Session("replay", plan, self.sink, job.quiet)
         self.session.project = job.root
         self.session.recorded_arguments = self.args
@@ -180,6 +187,7 @@ class Worker:
         self._hide()
         if job.past and os.getcwd() != job.cwd:
             os.chdir(job.cwd)
+        attach(self.calls, Keeper(self.session))
         self.session.activate()
         execute.prepare(self.target)
         with contextlib.suppress(OSError, ValueError, ImportError):  # noted by newer recordings

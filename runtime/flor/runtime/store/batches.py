@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .positions import Nodes, context_at
-from .schema import REGIONS
+from .schema import REGIONS, version
 from .values import encode, is_typed
 
 _INSERT_RECORDED = "INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, 1)"
@@ -49,6 +49,7 @@ class Batch:
         self._shapes_of: dict[tuple[int, int], bool] = {}
         self._ordinals: dict[tuple[int, int], int] = {}
         self._has_regions = False  # whether the table is there
+        self._version = version(self._connection)
         # The ordinals of nodes from this one on are all in memory; 0: not known yet.
         self._complete_from = 0
 
@@ -75,6 +76,7 @@ class Batch:
                 getattr(self, "_" + entry[0])(*entry[1:])
             self._write_rows()
             self._nodes.write()
+            bump(connection, self._run, self._version)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -191,6 +193,16 @@ class Batch:
                 str(published.checksum),
                 time,
             ),
+        )
+
+
+def bump(connection: sqlite3.Connection, run: int, version: int) -> None:
+    """The run's rows change (call in the same transaction): what was packed of it is void."""
+    if version >= 2:
+        connection.execute(
+            "INSERT INTO packed VALUES (?, NULL, 1) "
+            "ON CONFLICT DO UPDATE SET pack = NULL, changes = changes + 1",
+            (run,),
         )
 
 

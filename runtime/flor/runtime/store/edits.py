@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import sqlglot
@@ -102,10 +102,15 @@ def rewrite(analysis: Analysis, views: Mapping[int, str], hidden: Companions) ->
             text += f" AS {quoted(scan.node.name)}"
         changes.append((meta["start"], meta["end"] + 1, text))
     renamed: dict[tuple[int, int], str] = {}
+    alike = _alike(names.values())
     for reference in analysis.references:
         name = names[id(reference.scan)][reference.column]
         identifier = reference.node.this
-        if fold(name) != fold(identifier.name):
+        if _is_key(reference.node) and fold(identifier.name) in alike:
+            # Not the output whose name is that one but for the case.
+            text = f"{quoted(reference.scan.alias)}.{quoted(name)}"
+            renamed[identifier.meta["start"], identifier.meta["end"] + 1] = text
+        elif fold(name) != fold(identifier.name):
             text = quoted(name)
             parent = reference.node.parent
             if isinstance(parent, exp.Select) and reference.node.arg_key == "expressions":
@@ -121,12 +126,30 @@ def rewrite(analysis: Analysis, views: Mapping[int, str], hidden: Companions) ->
     if hidden.sources:
         place = _end_of_projections(analysis.sql)
         text = "".join(
-            f", {quoted(scan.alias)}.{quoted(kind + column)}"
+            f", {quoted(scan.alias)}.{quoted(kind + names[id(scan)][column])}"
             for scan, column in hidden.sources
             for kind in (KIND, EXACT)
         )
         changes.append((place, place, text + " "))
     return _apply(analysis.sql, changes)
+
+
+def _alike(views: Iterable[Mapping[str, str]]) -> set[str]:
+    """Names that several columns of one scan have, but for the case."""
+    return {
+        fold(column) for names in views for column, name in names.items() if column != name
+    }  # fmt: skip
+
+
+def _is_key(node: exp.Column) -> bool:
+    """Whether a column is all of an ORDER BY's term, and no output that the user named."""
+    select = node.parent_select
+    if not isinstance(node.parent, exp.Ordered) or node.table or select is None:
+        return False
+    if not isinstance(node.parent.parent, exp.Order) or node.parent.parent.parent is not select:
+        return False
+    aliases = (p.alias for p in select.expressions if isinstance(p, exp.Alias))
+    return fold(node.name) not in map(fold, aliases)
 
 
 def _extent(star: exp.Expression) -> tuple[int, int]:

@@ -32,8 +32,11 @@ class Pivot:
     ) -> None:
         """`hidden` names loops, per run, that don't count: rows end at the loop around them."""
         self._catalogue = catalogue
-        self._paths = shape_paths(connection)
-        self._parents = dict(connection.execute("SELECT shape, parent FROM shapes").fetchall())
+        self.paths = shape_paths(connection)
+        self.parents: dict[int, int | None] = dict(
+            connection.execute("SELECT shape, parent FROM shapes").fetchall()
+        )
+        self._outer = {parent for parent in self.parents.values() if parent}
         self._runs = [row[0] for row in connection.execute("SELECT run FROM runs")]
         self._name_ids = dict(connection.execute("SELECT name, name_id FROM names").fetchall())
         self._name_shapes: dict[str, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
@@ -52,18 +55,18 @@ class Pivot:
                 self._loop_shapes[loop][run].add(shape)
             if typed:
                 self._typed.add(("loop", loop))
-        shapes = {path: shape for shape, path in self._paths.items()}
+        shapes = {path: shape for shape, path in self.paths.items()}
         for run, name, loops in declared:
             if tuple(loops) in shapes:
                 self._name_shapes[name][run].add(shapes[tuple(loops)])
 
     def _outside(self, shape: int, loops: Collection[str]) -> int:
         """The nest around the outermost of `loops` in a nest; the nest itself without one."""
-        path = self._paths.get(shape, ())
+        path = self.paths.get(shape, ())
         for depth, loop in enumerate(path):
             if loop in loops:
                 for _ in path[depth:]:
-                    shape = self._parents[shape]
+                    shape = self.parents[shape] or ROOT
                 break
         return shape
 
@@ -72,19 +75,35 @@ class Pivot:
         origin = self._catalogue.origin(column)
         return origin[0] == "arg" or origin in self._typed
 
+    def origin(self, column: str) -> tuple[str, str]:
+        """Family and name of a column of `logs`."""
+        return self._catalogue.origin(column)
+
+    def name_id(self, name: str) -> int | None:
+        """The number of a logged name."""
+        return self._name_ids.get(name)
+
+    def shapes_of(self, name: str, runs: Sequence[int]) -> set[int]:
+        """The nests of loops in which one of `runs` has logged a name."""
+        found: set[int] = set()
+        table = self._name_shapes.get(name, {})
+        for run in runs:
+            found |= table.get(run, set())
+        return found
+
     def select(
         self, columns: Sequence[str], companions: Sequence[str] = (), *, node: bool = False
     ) -> str:
         """SQL of the rows that a scan of these columns sees."""
         branches = []
-        for shapes, runs in self._groups(columns).items():
+        for shapes, runs in self.groups(columns).items():
             for shape in sorted(shapes):
                 branches.append(self._branch(columns, companions, node, shape, shapes, runs))
         if not branches:
             branches.append(self._nothing(columns, companions, node))
         return "\nUNION ALL\n".join(branches)
 
-    def _groups(self, columns: Sequence[str]) -> dict[frozenset[int], list[int]]:
+    def groups(self, columns: Sequence[str]) -> dict[frozenset[int], list[int]]:
         """Sets of shapes that count -> the runs where just these do."""
         tables = []
         for column in columns:
@@ -111,7 +130,7 @@ class Pivot:
         shapes: frozenset[int],
         runs: list[int],
     ) -> str:
-        source = _Branch(self._ancestors(shape), self._paths)
+        source = _Branch(self.ancestors(shape))
         names = view_names(columns)
         outputs = []
         for column in columns:
@@ -119,18 +138,19 @@ class Pivot:
             value, kind, exact = self._column(source, family, name, runs)
             outputs.append(f"{value} AS {quoted(names[column])}")
             if column in companions:
-                outputs.append(f"{kind} AS {quoted(KIND + column)}")
-                outputs.append(f"{exact} AS {quoted(EXACT + column)}")
+                outputs.append(f"{kind} AS {quoted(KIND + names[column])}")
+                outputs.append(f"{exact} AS {quoted(EXACT + names[column])}")
         if node:
             outputs.append(f"{source.node(len(source.shapes) - 1)} AS {quoted(NODE)}")
             outputs.append(f"{shape} AS {quoted(SHAPE)}")
             if "run" not in columns:
                 outputs.append(f'{source.run} AS "run"')
-        conditions = source.conditions(shape)
-        if len(runs) < len(self._runs):
+        outer = shape in self._outer
+        conditions = source.conditions(shape, outer)
+        if len(runs) < len(self._runs) or outer:
             conditions.append(f"{source.run} IN ({', '.join(map(str, runs))})")
         for other in shapes:
-            below = self._ancestors(other)
+            below = self.ancestors(other)
             if other != shape and shape in below:
                 conditions.append(source.childless(below[below.index(shape) + 1 :]))
         where = f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
@@ -144,27 +164,26 @@ class Pivot:
         if family == "arg":
             return source.argument(name)
         if family == "loop":
-            depths = [d for d, s in enumerate(source.shapes) if self._paths[s][-1:] == (name,)]
+            depths = [d for d, s in enumerate(source.shapes) if self.paths[s][-1:] == (name,)]
             return source.loop(depths[-1]) if depths else ("NULL", "NULL", "NULL")
-        name_id = self._name_ids.get(name)
-        there: set[int] = set()
-        for run in runs:
-            there |= self._name_shapes[name].get(run, set())
+        name_id = self.name_id(name)
+        there = self.shapes_of(name, runs)
         depths = [depth for depth, s in enumerate(source.shapes) if s in there]
         if name_id is None or not depths:
             return "NULL", "NULL", "NULL"
         return source.logged(name_id, depths)
 
-    def _ancestors(self, shape: int) -> list[int]:
+    def ancestors(self, shape: int) -> list[int]:
         """The shapes from the root to `shape`."""
         shapes = [shape]
         while shapes[-1] != ROOT:
-            shapes.append(self._parents[shapes[-1]])
+            shapes.append(self.parents[shapes[-1]] or ROOT)
         return shapes[::-1]
 
     def _nothing(self, columns: Sequence[str], companions: Sequence[str], node: bool) -> str:
-        names = list(view_names(columns).values())
-        names += [kind + column for column in companions for kind in (KIND, EXACT)]
+        views = view_names(columns)
+        names = list(views.values())
+        names += [kind + views[column] for column in companions for kind in (KIND, EXACT)]
         if node:
             names += [NODE, SHAPE] + ["run"] * ("run" not in columns)
         listing = ", ".join(f"NULL AS {quoted(name)}" for name in names) or "NULL"
@@ -174,7 +193,7 @@ class Pivot:
 class _Branch:
     """The FROM clause of one shape: the row's node, and what is joined to it as needed."""
 
-    def __init__(self, shapes: list[int], paths: dict[int, tuple[str, ...]]) -> None:
+    def __init__(self, shapes: list[int]) -> None:
         self.shapes = shapes
         self._depth = len(shapes) - 1
         self._joined = self._depth  # nodes n<joined> … n<depth> are in the FROM clause
@@ -247,9 +266,13 @@ class _Branch:
         self._aliases += 1
         return f"{prefix}{self._aliases}"
 
-    def conditions(self, shape: int) -> list[str]:
-        """Conditions that make the row's node one of `shape`."""
-        return [f"n{self._depth}.shape = {shape}"] if self._depth else []
+    def conditions(self, shape: int, outer: bool) -> list[str]:
+        """Conditions that make the row's node one of `shape`.
+
+        The index by shape is for outer loops, whose iterations are few among all; for an
+        innermost one (the + hides it) it would only be a detour.
+        """
+        return [f"{'' if outer else '+'}n{self._depth}.shape = {shape}"] if self._depth else []
 
     def childless(self, below: list[int]) -> str:
         """The condition that the row has no iteration in the nest of loops `below` it."""

@@ -1,4 +1,4 @@
-"""Answering a query: each scan of a virtual table becomes a temporary view of what it names.
+"""Answering a query by SQLite: each scan of a virtual table becomes a view of what it names.
 
 The query's own text is kept.  Only table names are replaced by the views' names, and hidden
 columns are appended that tell the type of values which SQLite can't hold (True, NaN, 10**30, …).
@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from florc.queries import Catalogue, QueryError, Scan, analyse
+from florc.queries import Analysis, Catalogue, QueryError, Scan
 
 from . import edits
 from .edits import quoted
@@ -19,7 +19,7 @@ from .tables import PLAIN_TABLES, TABLES, table_view
 from .values import NONE, decode, decode_array, is_array
 
 Declaration = tuple[int, str, tuple[str, ...]]
-Answer = tuple[list[str], list[tuple[Any, ...]]]
+Table = tuple[list[str], list[tuple[Any, ...]]]
 
 
 def catalogue(connection: sqlite3.Connection, declared: Sequence[Declaration] = ()) -> Catalogue:
@@ -44,22 +44,18 @@ def catalogue(connection: sqlite3.Connection, declared: Sequence[Declaration] = 
     return Catalogue(loop_names, tuple(logged), tuple(row[0] for row in arguments), tables)
 
 
-def answer(
-    connection: sqlite3.Connection, sql: str, declared: Sequence[Declaration] = ()
-) -> Answer:
+def by_sqlite(connection: sqlite3.Connection, analysis: Analysis, views: Views) -> Table:
     """Columns and rows of a query.  Raises QueryError (one line)."""
-    with Views(connection, declared) as views:
-        analysis = analyse(sql, views.catalogue)
-        companions = edits.companions(analysis, views.pivot.typed)
-        text = edits.rewrite(
-            analysis,
-            {id(scan): views.create(scan, companions.columns(scan)) for scan in analysis.scans},
-            companions,
-        )
-        return _run(connection, text, companions)
+    companions = edits.companions(analysis, views.pivot.typed)
+    text = edits.rewrite(
+        analysis,
+        {id(scan): views.create(scan, companions.columns(scan)) for scan in analysis.scans},
+        companions,
+    )
+    return _run(connection, text, companions)
 
 
-def _run(connection: sqlite3.Connection, text: str, companions: edits.Companions) -> Answer:
+def _run(connection: sqlite3.Connection, text: str, companions: edits.Companions) -> Table:
     connection.execute("PRAGMA query_only = ON")
     try:
         cursor = connection.execute(text)

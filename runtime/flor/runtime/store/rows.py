@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .positions import Position
+
+if TYPE_CHECKING:
+    from .column import Column
 
 Coordinates = tuple[tuple[str, int, Any], ...]
 
@@ -78,3 +81,23 @@ class Checkpoint:
     persist_s: float
     checksum: str
     time: float
+
+
+@dataclass
+class Answer:
+    """A query's answer: names, and values as `rows` or as `columns`, whichever was found."""
+
+    names: list[str]
+    rows: list[tuple[Any, ...]] | None = None
+    columns: list[Column] | None = None
+
+    def __len__(self) -> int:
+        if self.rows is not None:
+            return len(self.rows)
+        return len(self.columns[0]) if self.columns else 0
+
+    def table(self) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The answer as rows."""
+        if self.rows is None:
+            self.rows = list(zip(*(column.to_list() for column in self.columns or ())))
+        return self.names, self.rows

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import processes, schema, snapshots, versions
-from .batches import intern_name, intern_statement
+from .batches import bump, intern_name, intern_statement
 from .errors import StoreError
 from .positions import ROOT, Nodes, Position, context_at, shape_of, shape_paths
-from .rows import Checkpoint, Coordinates, Iteration, Record, Run
+from .rows import Answer, Checkpoint, Coordinates, Iteration, Record, Run
 from .values import decode, encode, freeze
 
 if TYPE_CHECKING:
@@ -47,14 +47,9 @@ class Store:
         try:
             if create:
                 schema.initialise(path)
-            connection = schema.connect(path)
+            connection = schema.open_checked(path)
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"can't open {path}: {error}") from None
-        try:
-            schema.check(connection, path)
-        except StoreError:
-            connection.close()
-            raise
         return cls(Path(root), path, connection)
 
     def close(self) -> None:
@@ -352,6 +347,7 @@ class Store:
                 name_id = intern_name(connection, name)
                 rows.append((int(run), name_id, intern_statement(connection, stmt), node))
             nodes.write()
+            bump(connection, int(run), schema.version(connection))
             connection.executemany("INSERT OR IGNORE INTO replayed VALUES (?, ?, ?, ?)", rows)
 
     def declare(self, declarations: Iterable[Declaration]) -> None:
@@ -366,6 +362,39 @@ class Store:
                     (int(run), intern_name(connection, name), shape),
                 )
 
+    # -- packs ---------------------------------------------------------------------------------
+
+    def pack(self, run: int, limit: int | None = None) -> bool:
+        """Keep an ended run's values by column too, for fast queries; False if that can't be now.
+
+        A run of more than `limit` iterations and values is left for later.
+        """
+        if schema.version(self.connection) < 2:
+            return False
+        if limit is not None:
+            query = "SELECT count(*) FROM (SELECT 1 FROM {} WHERE run = ? LIMIT ?)"
+            for table in ("cells", "nodes"):
+                found = self.connection.execute(query.format(table), (int(run), limit)).fetchone()
+                limit -= int(found[0])
+            if limit <= 0:
+                return False
+        from .packing import pack_run
+
+        return pack_run(self.connection, int(run))
+
+    def compact(self) -> int:
+        """Pack all ended runs and merge small packs; returns how many runs were packed anew.
+
+        Raises StoreError if the store is still as an older florc made it.
+        """
+        from .packing import compact
+
+        if schema.version(self.connection) < 2:
+            raise StoreError(f"{self.path} is used by an older florc now: try again later")
+
+        self.mark_killed()
+        return compact(self.connection)
+
     # -- queries -------------------------------------------------------------------------------
 
     def sql(
@@ -375,7 +404,11 @@ class Store:
 
         `declared` are names to be known besides the logged ones, as in `declare`.
         """
-        from .relation import answer
+        return self.answer(query, declared).table()
+
+    def answer(self, query: str, declared: Sequence[Declaration] = ()) -> Answer:
+        """As `sql`, in whichever form it was found: as rows or as columns."""
+        from .answers import answer
 
         self.mark_killed()
         return answer(self.connection, query, declared)
@@ -387,10 +420,11 @@ class Store:
 
     def dataframe(self, query: str) -> Any:
         """The answer as a pandas DataFrame.  Raises ImportError without pandas."""
-        import pandas  # type: ignore[import-untyped]
+        from .answers import answer
+        from .framing import data_frame
 
-        columns, rows = self.sql(query)
-        return pandas.DataFrame.from_records(rows, columns=columns)
+        self.mark_killed()
+        return data_frame(answer(self.connection, query, columns=True))
 
 
 class _Transaction:

@@ -35,16 +35,23 @@ class Text(str):
 
 
 class Pending:
-    """A 0-d tensor on a device: cloned by the training thread, read by the background thread."""
+    """A tensor on its way from a CUDA device; whoever needs the value waits for it.
 
-    __slots__ = ("tensor",)
+    The copy is queued on the stream that was current when the value was logged: it sees what was
+    queued there before, and nothing that comes later.
+    """
 
-    def __init__(self, tensor: Any) -> None:
-        self.tensor = tensor
+    __slots__ = ("arrived", "nbytes", "tensor")
+
+    def __init__(self, tensor: Any, arrived: Any) -> None:
+        self.tensor = tensor  # in pinned memory of the host
+        self.arrived = arrived  # an event on the stream, behind the copy
+        self.nbytes = tensor.numel() * tensor.element_size()
 
     def resolve(self) -> Any:
-        """Wait for the device and return the Python number."""
-        return self.tensor.item()
+        """Wait for the copy; the Python number or the numpy array."""
+        self.arrived.synchronize()
+        return self.tensor.item() if self.tensor.ndim == 0 else _array_of(self.tensor)
 
 
 _IMMUTABLE = frozenset((float, int, str, bool, type(None), bytes))
@@ -107,32 +114,52 @@ def _freeze_array(value: Any) -> Any:
 
 
 def _freeze_tensor(value: Any) -> Any:
-    if value.ndim == 0 and not value.is_sparse:
-        if value.device.type == "cpu":
-            return value.item()
-        return Pending(value.detach().clone())
     if value.numel() * value.element_size() > MAX_COPY_BYTES:
         return Text(f"<tensor {tuple(value.shape)} {value.dtype}: too large to log>")
+    torch = sys.modules["torch"]
     value = value.detach()
-    if value.layout != sys.modules["torch"].strided or value.is_quantized:
+    if value.layout != torch.strided or value.is_quantized:
         return Text(repr(value))
-    value = value.resolve_conj().resolve_neg().cpu()
-    if str(value.dtype) == "torch.bfloat16":  # numpy has none; float32 holds it exactly
-        value = value.float()
-    return value.numpy().copy()
+    if value.device.type == "cuda":
+        return _on_its_way(torch, value)
+    return value.item() if value.ndim == 0 else _array_of(value.cpu())
 
 
-def _jsonable(value: Any) -> Any:
+def _on_its_way(torch: Any, value: Any) -> Any:
+    """Queue a copy to the host; nothing is waited for."""
+    with torch.cuda.device(value.device):
+        if torch.cuda.is_current_stream_capturing():
+            return Text(f"<tensor {tuple(value.shape)}: logged while a CUDA graph was captured>")
+        value = value.resolve_conj().resolve_neg()
+        host = torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
+        host.copy_(value, non_blocking=True)
+        arrived = torch.cuda.Event(blocking=True)  # waiting for it takes no processor time
+        arrived.record()
+    return Pending(host, arrived)
+
+
+def _array_of(tensor: Any) -> Any:
+    """The contents of a tensor on the host as a numpy array of its own."""
+    tensor = tensor.resolve_conj().resolve_neg()
+    if str(tensor.dtype) == "torch.bfloat16":  # numpy has none; float32 holds it exactly
+        tensor = tensor.float()
+    return tensor.numpy().copy()
+
+
+def _jsonable(value: Any, wait: bool = False) -> Any:
+    """A deep copy in types that JSON has; what is on its way stays so unless we `wait` for it."""
     kind = type(value)
     if kind in _IMMUTABLE and kind is not bytes:
         return value
     if isinstance(value, dict):
-        return {key if type(key) is str else _key(key): _jsonable(v) for key, v in value.items()}
+        return {k if type(k) is str else _key(k): _jsonable(v, wait) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_jsonable(item) for item in value]
+        return [_jsonable(item, wait) for item in value]
     frozen = _freeze(value)
     if isinstance(frozen, Pending):
-        return frozen.resolve()
+        if not wait:
+            return frozen
+        frozen = frozen.resolve()
     if type(frozen) in _IMMUTABLE and type(frozen) is not bytes:
         return frozen
     if hasattr(frozen, "tolist"):
@@ -169,7 +196,7 @@ def encode(value: Any) -> Encoded:
     if kind is Text:
         return _encode_text(REPR, str(value))
     if kind is list or kind is dict:
-        return _encode_text(JSON, json.dumps(_jsonable(value), ensure_ascii=False))
+        return _encode_text(JSON, json.dumps(_jsonable(value, wait=True), ensure_ascii=False))
     if hasattr(value, "dtype") and hasattr(value, "tobytes"):
         return _encode_array(value)
     return encode(freeze(value))

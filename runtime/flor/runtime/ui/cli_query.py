@@ -29,11 +29,17 @@ def add_parsers(subparsers: Any) -> None:
 
 
 def _common(parser: argparse.ArgumentParser, func: Callable[[argparse.Namespace], int]) -> None:
-    parser.add_argument("--format", choices=FORMATS, default="table", help="default: table")
+    add_format(parser)
     parser.add_argument(
         "--root", help="the project's root (default: found from the current folder)"
     )
     parser.set_defaults(func=func)
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """Add `--format` and `--output` to a parser."""
+    parser.add_argument("--format", choices=FORMATS, default="table", help="default: table")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the answer to FILE")
 
 
 def _late(name: str) -> Callable[[argparse.Namespace], int]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..store.rows import Run
 from ..store.store import Store
-from .render import render
+from .render import OBJECTS, check, write
 
 _MARKERS = (".flor", ".git", "pyproject.toml")
 
@@ -40,23 +40,12 @@ def open_store(root: str | Path | None = None) -> Store:
     return Store.open(found)
 
 
-def query_rows(sql: str, root: str | Path | None = None) -> list[dict[str, Any]]:
-    """Answer a query: one dict per row.  Raises StoreError, QueryError."""
-    with open_store(root) as store:
-        return store.dicts(sql)
-
-
-def dataframe(sql: str, root: str | Path | None = None) -> Any:
-    """Answer a query as a pandas DataFrame.  Raises StoreError, QueryError, ImportError."""
-    with open_store(root) as store:
-        return store.dataframe(sql)
-
-
 def query(args: argparse.Namespace) -> int:
     """`query SQL`: print the answer from what is stored; nothing is replayed."""
+    check(args.format, args.output)
     with open_store(args.root) as store:
         columns, rows = store.sql(_sql(args.sql))
-    render(columns, rows, args.format)
+    write(columns, rows, args.format, args.output)
     return 0
 
 
@@ -71,14 +60,14 @@ def runs(args: argparse.Namespace) -> int:
     columns = (
         "run", "started", "seconds", "status", "exit_code", "version", "branch", "script", "args",
     )  # fmt: skip
-    if args.format == "json":
+    if args.format in OBJECTS:
         rows: Iterable[tuple[Any, ...]] = (_summary(run, run.args) for run in found)
     else:
         rows = (
             _summary(run, " ".join(f"{k}={v}" for k, v in run.args.items()) or " ".join(run.argv))
             for run in found
         )
-    render(columns, list(rows), args.format)
+    write(columns, list(rows), args.format, args.output)
     return 0
 
 
@@ -143,12 +132,12 @@ def show(args: argparse.Namespace) -> int:
         "dropped": run.dropped,
         "note": run.note,
     }
-    if args.format == "json":
+    if args.format in OBJECTS:
         facts.update(env=run.env, packages=run.packages, dirty_diff=run.dirty_diff)
-        render(list(facts), [list(facts.values())], "json")
+        write(list(facts), [list(facts.values())], args.format, args.output)
         return 0
     rows = [(key, _line(value)) for key, value in facts.items() if value not in (None, [], {})]
-    render(("fact", "value"), rows, args.format)
+    write(("fact", "value"), rows, args.format, args.output)
     return 0
 
 

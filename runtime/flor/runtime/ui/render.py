@@ -1,14 +1,25 @@
-"""Printing an answer: a table for people, CSV or JSON for programs."""
+"""Printing an answer: a table for people, CSV, JSON, JSON lines or Parquet for programs."""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
-FORMATS = ("table", "csv", "json")
+from ..errors import FlorError
+from .columns import table, unique
+from .extras import need
+
+FORMATS = ("table", "csv", "json", "jsonl", "parquet")
+
+OBJECTS = ("json", "jsonl")
+"""Formats for which a value may have a structure."""
+
+_NO_TEXT = "Parquet is no text for a terminal: say --output FILE"
 
 _WIDEST = 60  # characters of one cell of a table
 
@@ -30,7 +41,11 @@ def render(
         writer.writerow(columns)
         writer.writerows([_csv_cell(value) for value in row] for row in rows)
     elif format == "json":
-        out.write(_json_text(columns, rows))
+        out.write("[" + ",\n ".join(_objects(columns, rows)) + "]\n")
+    elif format == "jsonl":
+        out.writelines(line + "\n" for line in _objects(columns, rows))
+    elif format == "parquet":
+        _parquet(columns, rows, out)
     elif format == "table":
         _table(columns, rows, out)
     else:
@@ -54,13 +69,58 @@ def _csv_cell(value: Any) -> str:
     return repr(value)
 
 
-def _json_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A list with one object per row.  NaN and infinities are written as Python's json does."""
-    names = _unique(columns)
-    lines = [
-        json.dumps(dict(zip(names, row)), ensure_ascii=False, default=_json_default) for row in rows
-    ]
-    return "[" + ",\n ".join(lines) + "]\n"
+def check(format: str, output: str | None) -> None:
+    """Raise FlorError now if `write` would for want of a package or a place."""
+    if format == "parquet":
+        need("pyarrow.parquet", "pyarrow", "the format parquet")
+        if output is None and sys.stdout.isatty():
+            raise FlorError(_NO_TEXT)
+    if output is not None:
+        folder = Path(output).absolute().parent
+        if not folder.is_dir():
+            raise FlorError(f"can't write {output}: there is no folder {folder}")
+
+
+def write(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], format: str, output: str | None
+) -> None:
+    """Print rows, or write them to the file `output`.  Raises FlorError (one line)."""
+    if output is None:
+        render(columns, rows, format)
+        return
+    packed = _packed(columns, rows) if format == "parquet" else b""
+    try:
+        if packed:
+            Path(output).write_bytes(packed)
+        else:
+            with open(output, "w", encoding="utf-8", newline="") as file:
+                render(columns, rows, format, file=file)
+    except OSError as error:
+        raise FlorError(f"can't write {output}: {error.strerror or error}") from None
+
+
+def _parquet(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextIO) -> None:
+    if out.isatty():
+        raise FlorError(_NO_TEXT)
+    packed = _packed(columns, rows)
+    out.flush()
+    out.buffer.write(packed)
+    out.buffer.flush()
+
+
+def _packed(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
+    """The bytes of a Parquet file.  Raises MissingPackage."""
+    parquet = need("pyarrow.parquet", "pyarrow", "the format parquet")
+    file = io.BytesIO()
+    parquet.write_table(table(columns, rows), file)
+    return file.getvalue()
+
+
+def _objects(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+    """One JSON object per row.  NaN and infinities are written as Python's json does."""
+    names = unique(columns)
+    for row in rows:
+        yield json.dumps(dict(zip(names, row)), ensure_ascii=False, default=_json_default)
 
 
 def _json_default(value: Any) -> Any:
@@ -69,18 +129,8 @@ def _json_default(value: Any) -> Any:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
-def _unique(columns: Sequence[str]) -> list[str]:
-    """Two columns of one name can't both be keys: the second is called NAME_2."""
-    names: list[str] = []
-    for column in columns:
-        name, n = column, 2
-        while name in names:
-            name, n = f"{column}_{n}", n + 1
-        names.append(name)
-    return names
-
-
-def _shown(value: Any, exact: bool) -> str:
+def shown(value: Any, exact: bool) -> str:
+    """A value in a cell of a table: short, on one line."""
     if value is None:
         return "-"
     if isinstance(value, float):
@@ -95,8 +145,8 @@ def _shown(value: Any, exact: bool) -> str:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextIO) -> None:
     terminal = out.isatty()
-    cells = [[_shown(value, exact=not terminal) for value in row] for row in rows]
-    right = [_numeric(rows, i) for i in range(len(columns))]
+    cells = [[shown(value, exact=not terminal) for value in row] for row in rows]
+    right = [numeric(rows, i) for i in range(len(columns))]
     if terminal:
         _rich_table(columns, cells, right, out)
         return
@@ -111,7 +161,8 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextIO) -
         out.write(line.rstrip() + "\n")
 
 
-def _numeric(rows: Sequence[Sequence[Any]], column: int) -> bool:
+def numeric(rows: Sequence[Sequence[Any]], column: int) -> bool:
+    """Whether a column has numbers only."""
     values = [row[column] for row in rows if row[column] is not None]
     return bool(values) and all(
         isinstance(value, (int, float)) and not isinstance(value, bool) for value in values

@@ -14,7 +14,7 @@ from ..store import Store
 from ..store.rows import Run
 from ..ui.commands import open_store
 from ..ui.numbers import spans
-from ..ui.render import render
+from ..ui.render import OBJECTS, render
 from . import git
 from .contents import Version, of_run
 
@@ -25,7 +25,7 @@ NAMED = 4
 def versions(args: argparse.Namespace) -> int:
     """`versions`: one line for each version, oldest first."""
     with open_store(args.root) as store:
-        exact = args.format == "json"
+        exact = args.format in OBJECTS
         rows = list(_rows(store, exact))
     columns = ["version", "runs", "started", "branch", "commit", "files", "changed", "message"]
     render(columns + ["snapshot"] * exact, rows, args.format)

@@ -1,0 +1,1 @@
+"""Calls by which scripts log already, as data: docs/capture.md."""

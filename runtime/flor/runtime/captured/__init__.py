@@ -1,0 +1,1 @@
+"""Values that the script logs by itself: see docs/capture.md."""

@@ -1,0 +1,1 @@
+"""Values to and from other trackers: see docs/interfaces.md."""
