@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     for path, text in texts.items():
         _check(path, text)
     names = _names(arguments.names)
+    _known(names, texts)
     root = project_root(new / "script" if new.is_dir() else new)
     store: Path = arguments.decisions or root / ".flor" / NAME
     try:
@@ -66,6 +67,18 @@ def _names(given: list[str] | None) -> frozenset[str] | None:
     if given is None:
         return None
     return frozenset(name for part in given for name in part.split(",") if name)
+
+
+def _known(names: frozenset[str] | None, texts: Mapping[str, str]) -> None:
+    """Refuse names that no log statement has."""
+    found = slices(texts)
+    there = {name for each in found for name in each.names}
+    missing = sorted((names or frozenset()) - there)
+    if missing and all(each.names for each in found):
+        shown = ", ".join(sorted(there)) or "none"
+        raise Quit(
+            BAD_INPUT, f"--names: no log statement has the name {missing[0]} (there are: {shown})"
+        )
 
 
 # -- files ----------------------------------------------------------------------------------------
@@ -132,6 +145,9 @@ def _decision(at: str, found: list[Slice], old: Mapping[str, str]) -> Decision:
         file = next(iter(old))
     if file not in old:
         raise Quit(BAD_INPUT, f"--at {at}: the old version has no file {file or ''}".rstrip())
+    count = len(old[file].splitlines())
+    if not 1 <= line <= count:
+        raise Quit(BAD_INPUT, f"--at {at}: {file} of the old version has {count} lines")
     if len({s.id for s in found}) != 1:
         shown = ", ".join("/".join(s.names) or s.text for s in found) or "none"
         raise Quit(

@@ -128,7 +128,11 @@ def _pair(
         counterpart = by_line.get(lines.get(probe.line, 0))
         if counterpart is not None and _alike(probe, counterpart):
             groups["log" if probe.logging else "call"].append((probe, counterpart))
-        elif counterpart is None and _stranger(texts[0], probe, lines):
+        elif (
+            counterpart is None
+            and _stranger(texts[0], probe, lines)
+            and not _echoed(texts[0], probe.line, texts[-1])
+        ):
             groups["stranger"].append((probe, None))
     for kind, most in (("log", LOGS), ("call", OTHERS), ("stranger", STRANGERS)):
         group = groups[kind]

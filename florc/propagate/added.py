@@ -64,12 +64,17 @@ class _Differs(Exception):
 
 
 def compare(
-    old: Mapping[str, str], new: Mapping[str, str], names: Collection[str] | None = None
+    old: Mapping[str, str],
+    new: Mapping[str, str],
+    names: Collection[str] | None = None,
+    *,
+    where: bool = True,
 ) -> Comparison:
     """Compare the modules of two versions, path -> text.
 
     `names` restricts `added` and `removed` to log statements of these names (and to those whose
-    name is no literal).  Never raises for what the texts hold.
+    name is no literal).  Without `where` the difference that is named may be a helper of one
+    version only, which is found sooner.  Never raises for what the texts hold.
     """
     added: list[LogEdit] = []
     removed: list[LogEdit] = []
@@ -80,7 +85,7 @@ def compare(
         mentions = _mentions(old, new)
         for path in changed:
             foreign = frozenset(n for other in mentions if other != path for n in mentions[other])
-            before, after = _compare_module(path, *trees[path], foreign)
+            before, after = _compare_module(path, *trees[path], foreign, where)
             added += _only(path, after.logs, before.logs)
             removed += _only(path, before.logs, after.logs)
         for path in new:
@@ -130,7 +135,7 @@ def _mentions(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, set[s
 
 
 def _compare_module(
-    path: str, old: ast.Module, new: ast.Module, foreign: frozenset[str]
+    path: str, old: ast.Module, new: ast.Module, foreign: frozenset[str], where: bool
 ) -> tuple[Stripped, Stripped]:
     """Both versions of a module without log statements; raises `_Differs` unless these agree."""
     _prepare(path, old, new)
@@ -147,6 +152,8 @@ def _compare_module(
     try:
         _compare_blocks(path, before.tree.body, after.tree.body, 1)
     except _Differs:
+        if not where:
+            raise
         # A helper in one version may be more in the other: say so where that one begins.
         shared = (before.used & after.mentioned) | (after.used & before.mentioned)
         retried = stripped(foreign | shared)

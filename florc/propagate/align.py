@@ -14,6 +14,8 @@ from florc.propagate.source import Source, Statement, Unit, Version
 _SAME: dict[str, str] = {}
 NEARBY = 12
 """So many statements before and after a run that was found elsewhere are compared too."""
+SURE = 0.9
+"""How alike statements are that read the same."""
 MOVED = 0.75
 """How alike statements must be that are out of order."""
 
@@ -54,6 +56,8 @@ def align(new: Version, old: Version) -> Alignment:
     for one, other in found.units.items():
         _sequence(one.plain, other.plain, found, like)
     _scattered(new, old, found, like)
+    _called(new, old, found, like)
+    _regrouped(found)
     renames = _renames(found)
     translated = Likeness(lambda s: [renames.get(s.unit, _SAME).get(t, t) for t in s.tokens])
     if any(renames.values()):
@@ -144,6 +148,56 @@ def _doing(unit: Unit) -> list[Statement]:
         if not isinstance(s.node, ast.Pass)
         and not (isinstance(s.node, ast.Expr) and isinstance(s.node.value, ast.Constant))
     ]  # fmt: skip
+
+
+def _called(new: Version, old: Version, found: Alignment, like: Likeness) -> None:
+    """Pair functions of other names that are called at places that belong together."""
+    votes: Counter[tuple[str, str]] = Counter()
+    for one, other in found.statements.items():
+        votes.update(pair for pair in name_pairs(one.node, other.node) if pair[0] != pair[1])
+    taken = set(found.units.values())
+    left = _functions(u for u in new.units() if u not in found.units)
+    free = _functions(u for u in old.units() if u not in taken)
+    for (name, called), _ in votes.most_common():
+        if name in left and called in free:
+            unit, match = left.pop(name), free.pop(called)
+            found.units[unit] = match
+            _sequence(unit.plain, match.plain, found, like)
+
+
+def _functions(units: Iterable[Unit]) -> dict[str, Unit]:
+    """Functions at the level of a module, by their names, as far as these are unique."""
+    here = [u for u in units if u.kind == "function" and "." not in u.path]
+    count = Counter(u.path for u in here)
+    return {u.path: u for u in here if count[u.path] == 1}
+
+
+def _regrouped(found: Alignment) -> None:
+    """Compound statements whose headers read the same are told apart by what is in them."""
+    for one, other in list(found.statements.items()):
+        if not one.blocks or one.is_definition or found.statements.get(one) is not other:
+            continue
+        inside = [
+            found.statements[s].block.owner for block in one.blocks for s in block.statements
+            if s in found.statements and found.strength[s] >= SURE
+        ]  # fmt: skip
+        holder = inside[0] if inside else None
+        if holder is None or holder is other or holder.key != other.key:
+            continue
+        if all(each is holder for each in inside) and not _holds(one, other, found):
+            source = found.sources.get(holder)
+            if source is not None and _holds(source, holder, found):
+                continue
+            found.part(one, holder)
+            found.pair(one, holder, SURE)
+
+
+def _holds(new: Statement, old: Statement, found: Alignment) -> bool:
+    """Whether something directly in one statement belongs to something directly in the other."""
+    return any(
+        found.statements[s].block.owner is old
+        for block in new.blocks for s in block.statements if s in found.statements
+    )  # fmt: skip
 
 
 def _signature(unit: Unit) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from florc.propagate.fitting import Fit, Fitting
 from florc.propagate.reads import Read
-from florc.propagate.slots import Place, Slot
+from florc.propagate.slots import JUMPS, Place, Slot
 from florc.propagate.source import LOOPS, Block, Statement
 
 FULL = 3.4
@@ -125,8 +125,8 @@ def _same_place(one: Fit, other: Fit, reads: Sequence[Read]) -> bool:
 
 
 def _touched(statement: Statement) -> set[str]:
-    """Names that a statement assigns, and what is in a compound one at all."""
-    if statement.blocks:
+    """Names that a statement assigns; all that it mentions if it may leave the block."""
+    if any(isinstance(n, JUMPS) for n in ast.walk(statement.node)):
         return {n.id for n in ast.walk(statement.node) if isinstance(n, ast.Name)}
     return {
         n.id for n in ast.walk(statement.node)

@@ -19,6 +19,7 @@ SHARED = 0.12
 """What variables that it shares with the statement on one side only give to that side."""
 MOST = 0.3
 """So much the weights lean at most."""
+MAIN = "if __name__ == '__main__'"
 
 
 @dataclass(frozen=True)
@@ -224,13 +225,16 @@ class Fitting:
         across = self.alignment.units.get(place.block.unit) is not slot.block.unit
         theirs = {b.owner: b for b in slot.block.ancestors if b.owner and b.owner.unit is b.unit}
         explained = set()
+        asked, asks = _conjuncts(slot.block), _conjuncts(place.block)
         for block in place.block.ancestors:
             owner = block.owner
             if owner is None or owner.unit is not block.unit:
                 continue
             image = self.alignment.statements.get(owner)
             cost = _weight(owner, block)
-            if image is None:
+            if (image is None or image not in theirs) and _within(owner, block, asked):
+                score += 0.1  # `if a and b` was `if a: if b`, or will be
+            elif image is None:
                 score -= 0.35 * cost  # the old version has no such thing
             elif image not in theirs:
                 score -= 0.0 if across and image.unit is not slot.block.unit else cost
@@ -245,9 +249,34 @@ class Fitting:
                 continue
             if across and any(owner.index < s.index <= owner.last for s in near):
                 continue
+            if _within(owner, block, asks):
+                continue
             elsewhere = owner in self.alignment.sources
             score -= (1.0 if elsewhere else 0.5) * _weight(owner, block)
         return score
+
+
+def _conjuncts(block: Block) -> frozenset[str]:
+    """What is known to hold in a block, by the `if` around it."""
+    return frozenset(
+        ast.unparse(part)
+        for around in block.ancestors
+        if around.owner is not None and around.name == "body"
+        and around.owner.unit is around.unit and isinstance(around.owner.node, ast.If)
+        for part in _parts(around.owner.node.test)
+    )  # fmt: skip
+
+
+def _parts(test: ast.expr) -> list[ast.expr]:
+    both = isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And)
+    return list(test.values) if both else [test]  # type: ignore[attr-defined]
+
+
+def _within(owner: Statement, block: Block, conjuncts: frozenset[str]) -> bool:
+    """Whether an `if` around a block asks nothing but what these say."""
+    if block.name != "body" or not isinstance(owner.node, ast.If):
+        return False
+    return all(ast.unparse(part) in conjuncts for part in _parts(owner.node.test))
 
 
 def _is_edge(block: Block, edge: Block | Unit | Statement, name: str) -> bool:
@@ -290,6 +319,8 @@ def _weight(owner: Statement, block: Block) -> float:
     """What it costs to be in another block of this kind."""
     if isinstance(owner.node, LOOPS):
         return 1.0 if block.name == "body" else 0.5
+    if owner.key == MAIN and block.name == "body":
+        return 0.0  # always so in a script
     if isinstance(owner.node, (ast.If, ast.Match)):
         return 0.7
     if isinstance(owner.node, (ast.With, ast.AsyncWith)):

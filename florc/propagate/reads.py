@@ -12,6 +12,9 @@ from florc.propagate.calls import arguments, parameters
 from florc.propagate.slots import Place, Slot
 from florc.propagate.source import Statement, Unit
 
+AHEAD = 3
+"""So many statements behind a place are looked at for what it belongs to."""
+
 
 @dataclass(frozen=True)
 class Read:
@@ -45,7 +48,7 @@ class Reader:
             known = 0
             renames: dict[str, None] = {}
             for site in self._resolved(self.new_bound, binding.sites, name):
-                image = self._site_image(site, name)
+                image = self._site_image(site, name) or self._before(site, name)
                 if image is None:
                     continue
                 known += 1
@@ -59,6 +62,23 @@ class Reader:
             found.append(replace(read, onward=self._onward(place, read)))
         return found
 
+    def _before(self, site: Site, name: str) -> tuple[Site, str] | None:
+        """The counterpart of what a statement refines that only the new version has.
+
+        In `net = Net(); net = net.to(device)` the old version's `net` is that of the first one.
+        """
+        seen = {site}
+        while site[1] >= 0 and self.new.statements[site[1]] not in self.alignment.statements:
+            statement = self.new.statements[site[1]]
+            if not _refines(statement.node, name):
+                return None
+            sites = self.new_bound.at(statement.block, statement.position, name).sites
+            if len(sites) != 1 or sites <= seen:
+                return None
+            (site,) = sites
+            seen.add(site)
+        return self._site_image(site, name)
+
     def _onward(self, place: Place, read: Read) -> frozenset[Site]:
         """Old definitions at the next statement, if the old version refines a value before that.
 
@@ -67,9 +87,11 @@ class Reader:
         """
         if read.binding.kind != "local" or len(read.images) != 1:
             return frozenset()
-        for statement in place.siblings(before=False)[:1]:
+        for statement in place.siblings(before=False)[:AHEAD]:
             image = self.alignment.statements.get(statement)
-            if image is None or image.unit.source is not self.old:
+            if image is None:
+                continue
+            if image.unit.source is not self.old:
                 return frozenset()
             here = self.new_bound.at(statement.block, statement.position, read.name)
             if here.sites != read.binding.sites:
@@ -78,24 +100,18 @@ class Reader:
             more = sites - read.images
             if not more or any(self._source_of(site) is not None for site in more):
                 return frozenset()
-            if sites & read.images or all(self._refines(site, read.name) for site in more):
+            if sites & read.images or all(
+                site[1] >= 0 and _refines(self.old.statements[site[1]].node, read.name)
+                for site in more
+            ):
                 return sites
         return frozenset()
-
-    def _refines(self, site: Site, name: str) -> bool:
-        if site[1] < 0:
-            return False
-        node = self.old.statements[site[1]].node
-        if isinstance(node, ast.AugAssign):
-            return True
-        value = getattr(node, "value", None)
-        return value is not None and name in free_names(value)
 
     def _resolved(self, bound: Bindings, sites: frozenset[Site], name: str) -> frozenset[Site]:
         """Definitions, with those that a caller gives for a parameter of a unit of one version."""
         found = set(sites)
         for path, index in sites:
-            unit = next((u for u in bound.source.units if u.path == path), None)
+            unit = bound.source.unit(path)
             if index < 0 and unit is not None and not self._paired(unit):
                 found |= arguments(bound, unit, name)
         return frozenset(found)
@@ -106,7 +122,7 @@ class Reader:
     def _site_image(self, site: tuple[str, int], name: str) -> tuple[tuple[str, int], str] | None:
         path, index = site
         if index < 0:  # a parameter
-            unit = next((u for u in self.new.units if u.path == path), None)
+            unit = self.new.unit(path)
             match = self.alignment.units.get(unit) if unit else None
             if unit is None or match is None or match.source is not self.old:
                 return None
@@ -148,12 +164,16 @@ class Reader:
     def agreement(self, slot: Slot, read: Read) -> tuple[str | None, float]:
         """The name to read at a slot, and how far its definitions are the same ones (0 to 1)."""
         here = self.old_bound.at(slot.block, slot.position, read.name)
-        if here.bound:
+        # A star import may bind anything.
+        perhaps = here.kind == "star" and read.binding.kind != "star"
+        if here.bound and not perhaps:
             return read.name, self._same(slot, read, here, read.name)
         for name in read.renames:
             there = self.old_bound.at(slot.block, slot.position, name)
             if there.sites & read.images:
                 return name, self._same(slot, read, there, name)
+        if perhaps:
+            return read.name, self._same(slot, read, here, read.name)
         return None, 0.0
 
     def _same(self, slot: Slot, read: Read, here: Binding, name: str) -> float:
@@ -201,6 +221,14 @@ class Reader:
             i >= 0 and isinstance(self.new.statements[i].node, (ast.Import, ast.ImportFrom))
             for _, i in read.binding.sites
         )
+
+
+def _refines(node: ast.stmt, name: str) -> bool:
+    """Whether an assignment makes a variable's value out of the one that it had."""
+    if isinstance(node, ast.AugAssign):
+        return True
+    value = getattr(node, "value", None)
+    return value is not None and name in free_names(value)
 
 
 def _parameter(unit: Unit, match: Unit, name: str, alignment: Alignment) -> str | None:

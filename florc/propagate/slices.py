@@ -16,6 +16,8 @@ from florc.propagate.source import (
     Source,
     Statement,
     Version,
+    is_elif_of,
+    is_hollow,
     named_blocks,
     parse,
     read_source,
@@ -84,19 +86,22 @@ def marked(texts: Mapping[str, str], old: Marked | None = None) -> Marked:
     """`mark`, for versions that are looked at again and again.
 
     What `old` has isn't there for the sake of log statements: a guard that holds such statements
-    beside log statements is none.
+    beside log statements is none, and neither is one that `old` has with nothing in it.
     """
     key = tuple(sorted(texts.items()))
     found = _marked(key, frozenset())
-    if old is None or not any(_mixed(piece) for piece in found.pieces):
+    if old is None:
         return found
-    keys = {
-        s.key for source in old.version.sources.values() for s in source.statements
+    theirs = [
+        s for source in old.version.sources.values() for s in source.statements
         if not s.log and s not in old.helpers[source.path]
-    }  # fmt: skip
+    ]  # fmt: skip
+    keys, hollow = {s.key for s in theirs}, {s.key for s in theirs if is_hollow(s)}
     opened = frozenset(
         (piece.top.unit.source.path, statement.index)
-        for piece in found.pieces for statement in _mixed(piece) if statement.key in keys
+        for piece in found.pieces
+        for among, statements in ((keys, _mixed(piece)), (hollow, _guards(piece)))
+        for statement in statements if statement.key in among
     )  # fmt: skip
     return _marked(key, opened) if opened else found
 
@@ -115,6 +120,11 @@ def _mixed(piece: Piece) -> list[Statement]:
         if piece.made is None and not s.blocks and s.node not in leaves
         and not isinstance(s.node, ast.Pass)
     ]  # fmt: skip
+
+
+def _guards(piece: Piece) -> list[Statement]:
+    """The compound statements of a piece."""
+    return [s for s in walk(piece.top) if piece.made is None and s.blocks]
 
 
 @lru_cache(maxsize=8)
@@ -203,7 +213,7 @@ def _with_guards(
                 or guard.orelse
                 or not all(child in inside for child in guard.body)
                 or not only_asks(guard.test)
-                or (isinstance(above, ast.If) and above.orelse == [guard])
+                or is_elif_of(guard, above)
             ):
                 break
             node = guard

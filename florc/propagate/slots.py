@@ -6,13 +6,13 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from florc.propagate.source import Block, Statement, Unit
+from florc.propagate.source import Block, Statement, Unit, is_elif_of
 
 WINDOW = 8
 """Statements before and after the log statement that are looked at."""
 FADE = 0.7
 """What the next farther statement counts for."""
-_JUMPS = (ast.Return, ast.Raise, ast.Break, ast.Continue)
+JUMPS = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _slots(block: Block) -> Iterator[Slot]:
     if is_elif(block):
         return
     for position in range(first, len(statements) + 1):
-        if position and isinstance(statements[position - 1].node, _JUMPS):
+        if position and isinstance(statements[position - 1].node, JUMPS):
             return
         yield Slot(block, position)
 
@@ -145,7 +145,4 @@ def is_elif(block: Block) -> bool:
     """Whether a block is an `elif`, which has no place beside its one statement."""
     if block.name != "orelse" or block.owner is None or len(block.statements) != 1:
         return False
-    inner, outer = block.statements[0].node, block.owner.node
-    if not isinstance(inner, ast.If) or not isinstance(outer, ast.If):
-        return False
-    return inner.col_offset == outer.col_offset
+    return is_elif_of(block.statements[0].node, block.owner.node)

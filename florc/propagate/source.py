@@ -128,6 +128,14 @@ class Source:
         """Its lines, as `ast` counts them."""
         return NEWLINE.split(self.text)
 
+    def unit(self, path: str) -> Unit | None:
+        """The unit of a path."""
+        return self._by_path.get(path)
+
+    @cached_property
+    def _by_path(self) -> dict[str, Unit]:
+        return {unit.path: unit for unit in self.units}
+
     @property
     def module(self) -> Unit:
         """The unit of the module itself."""
@@ -206,6 +214,22 @@ class _Reader:
         for name, body in named_blocks(node):
             self.block(statement, name, body, inside, log)
         statement.last = len(source.statements) - 1
+
+
+def is_elif_of(node: ast.stmt, around: ast.AST | None) -> bool:
+    """Whether an `if` is the `elif` of the one around it."""
+    return (
+        isinstance(node, ast.If)
+        and isinstance(around, ast.If)
+        and around.orelse == [node]
+        and node.col_offset == around.col_offset
+    )
+
+
+def is_hollow(statement: Statement) -> bool:
+    """Whether a compound statement's blocks hold nothing but `pass`."""
+    inside = [s for block in statement.blocks for s in block.statements]
+    return bool(inside) and all(isinstance(s.node, ast.Pass) for s in inside)
 
 
 def named_blocks(node: ast.AST) -> Iterator[tuple[str, list[ast.stmt]]]:

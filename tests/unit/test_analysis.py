@@ -403,6 +403,40 @@ def test_a_generator_that_reads_the_state_prevents_jumps(tmp_path: Path) -> None
     assert "batches" in loop.jump_reason
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_generator_of_one_iteration_needs_no_position(tmp_path: Path, kept: bool) -> None:
+    """Made by what an iteration calls: it is gone at the next head, unless it is kept."""
+    text = """
+        import torch
+
+        class Log:
+            def __init__(self):
+                self.seen = []
+
+            def every(self, items):
+                for x in items:
+                    yield x + len(self.seen)
+
+        kept = []
+
+        def train(net, log):
+            steps = log.every([1.0, 2.0, 3.0])
+            {keep}
+            for x in steps:
+                net(torch.tensor([x])).sum().backward()
+                log.seen.append(x)
+
+        net = torch.nn.Linear(1, 1)
+        log = Log()
+        for epoch in range(4):
+            train(net, log)
+            for x in kept:
+                print(next(x, None))
+    """.replace("{keep}", "kept.append(steps)" if kept else "pass")
+    loops = {loop.name: loop for loop in plan_of(tmp_path, text).loops}
+    assert loops["epoch"].jump is not kept
+
+
 def test_what_a_cache_holds_cannot_be_saved(tmp_path: Path) -> None:
     """A cached function that draws gives what it drew first; a pure one may be asked again."""
     text = """

@@ -109,6 +109,14 @@ def test_every_code_has_a_section() -> None:
     assert [code for code in codes.CODES if f"## {code}" not in text] == []
 
 
+def shown(page: Path, text: str, today: str, bless: bool) -> None:
+    """A page says what is printed today; or, with --bless, will."""
+    if bless:
+        page.write_text(today, encoding="utf-8")
+    else:
+        assert text == today
+
+
 def with_outputs(text: str, folder: Path) -> str:
     """The page with the outputs of its `$ florc instrument …` blocks as they are today."""
     script = re.search(r"```python\n(.*?)```", text, re.DOTALL)
@@ -134,10 +142,7 @@ def with_outputs(text: str, folder: Path) -> str:
 def test_internals_shows_what_is_printed(tmp_path: Path, bless: bool) -> None:
     text = INTERNALS.read_text(encoding="utf-8")
     today = with_outputs(text, tmp_path)
-    if bless:
-        INTERNALS.write_text(today, encoding="utf-8")
-    else:
-        assert text == today
+    shown(INTERNALS, text, today, bless)
 
 
 def run_through(text: str, folder: Path) -> str:
@@ -169,20 +174,14 @@ def test_the_propagation_example_works(tmp_path: Path, bless: bool) -> None:
     """What is printed is what the page shows."""
     text = PROPAGATION.read_text(encoding="utf-8")
     today = run_through(text, tmp_path)
-    if bless:
-        PROPAGATION.write_text(today, encoding="utf-8")
-    else:
-        assert text == today
+    shown(PROPAGATION, text, today, bless)
 
 
 def test_the_effects_example_works(tmp_path: Path, bless: bool) -> None:
     """What it prints is what the page shows; recording it finds nothing wrong with the entries."""
     text = EFFECTS.read_text(encoding="utf-8")
     today = run_through(text, tmp_path)
-    if bless:
-        EFFECTS.write_text(today, encoding="utf-8")
-    else:
-        assert text == today
+    shown(EFFECTS, text, today, bless)
     path = [str(ROOT / "runtime"), str(ROOT), str(tmp_path / "library")]
     done = subprocess.run(
         [sys.executable, "-m", "flor.runtime", "record", "train.py"],

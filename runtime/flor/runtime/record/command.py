@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .. import hashseed
 from ..errors import FlorError
 from ..session import Nothing, Session
-from . import arguments, build, execute, hook, signals, tracebacks, tree
+from . import arguments, build, execute, hook, seeds, signals, tracebacks, tree
 from .inputs import InputNotes
 from .target import Target
 from .version import VersionKeeper
@@ -57,6 +57,7 @@ class Recording:
         self.uninstrumented = outcome.why
         self.version = VersionKeeper(target.root, self.session.note)
         self.inputs: InputNotes | None = None
+        self.seeds: Any = None  # the state of `random` before the script runs
 
     def begin(self) -> None:
         """Open the store and the run.  On failure the program runs unrecorded."""
@@ -102,6 +103,7 @@ class Recording:
                 self.writer.checkpoint,
                 FileState(folder / "files", self.target.root, os.getcwd()) if rereads else None,
             )
+            self.heads.at_first = self.note_seeds
             self.session.heads = self.heads
             if any(not region.obstacle for region in plan.regions):
                 from .regions import RecordRegions
@@ -109,6 +111,14 @@ class Recording:
                 self.session.regions = RecordRegions(self.session, plan, self.writer.region)
         except Exception as error:
             self.session.trouble("checkpointing", error)
+
+    def note_seeds(self) -> None:
+        """Keep how the random streams were seeded; once, when libraries are imported."""
+        if self.run is None or self.seeds is None:
+            return
+        with self._trying("noting how random streams are seeded"):
+            seeds.save(run_folder(self.target.root, self.run) / seeds.FILE, self.seeds)
+        self.seeds = None
 
     def _say_what_is_missing(self) -> None:
         if self.uninstrumented:
@@ -166,6 +176,7 @@ class Recording:
         self._ended = True
         session = self.session
         with self._trying("ending the recording"):
+            self.note_seeds()
             arguments_seen = dict(session.arguments)
             inputs = self.inputs.stop() if self.inputs is not None else []
             if self.heads is not None:
@@ -227,6 +238,7 @@ def record(target: Target, options: Options) -> int:
     arguments.watch(session)
     signals.on_termination(session.pid, recording.terminated)
     session.activate()
+    recording.seeds = seeds.python_state()
     code, recording.signal = run_program(target, emitted, recording)
     return code
 

@@ -96,6 +96,7 @@ class RecordHeads:
         self.writer = CheckpointWriter(folder, run, self._on_published)
         self.check = Check(session, folder.parent, lambda: self.taken)
         self.files = files
+        self.at_first: Callable[[], None] | None = None  # called at the first head of all
 
     def _on_published(self, published: Published) -> None:
         self.budget.persisted(published.persist_s, published.stored)
@@ -134,6 +135,9 @@ class RecordHeads:
         Inner loops may be entered often: only if that has taken next to no time up to now.
         """
         plan, now = loop.state.plan, time.perf_counter()
+        if self.at_first is not None:
+            self.at_first()
+            self.at_first = None
         if plan is None or not plan.jump:
             return
         plan = self.check.plan(plan.name, plan)

@@ -160,7 +160,7 @@ class Preparer:
         laid, hidden = self._differences(version)
         new = dict(today.texts)
         old = self._aligned(run, dict(version.texts), today)
-        same = today.build is not None and compare(old, new).same
+        same = today.build is not None and compare(old, new, where=False).same
         if same and today.build is not None and today.target is not None:
             apart = {path for path in {*laid, *hidden} if path.endswith(".py")}
             if apart <= new.keys():

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import hashseed
 from ..places import Moved, relative
-from ..record import execute, hook, tracebacks, tree
+from ..record import execute, hook, seeds, tracebacks, tree
 from ..record.build import get_build
 from ..record.command import exit_code, run_folder
 from ..record.files import lay_out
@@ -182,6 +182,8 @@ class Worker:
             os.chdir(job.cwd)
         self.session.activate()
         execute.prepare(self.target)
+        with contextlib.suppress(OSError, ValueError, ImportError):  # noted by newer recordings
+            seeds.restore(run_folder(self.root, job.run) / seeds.FILE)
         try:
             execute.run(self.target, emitted)
         except SystemExit as stop:

@@ -53,10 +53,13 @@ class Workers:
 
     def run(self, work: Iterable[Work], jumps: bool, skip: bool = True) -> Iterator[Outcome]:
         """Replay each run; yields outcomes in the order of `work`."""
+        work = list(work)
+        # Each part pays for a start and the prefix: a run is split only for workers to spare.
+        each = self.count // max(1, len(work))
         jobs = [
             (one, part, number)
             for number, (one, part) in enumerate(
-                (one, part) for one in work for part in _parts(one, self.count)
+                (one, part) for one in work for part in _parts(one, each)
             )
         ]
         self.skip = skip

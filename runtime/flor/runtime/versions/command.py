@@ -159,7 +159,8 @@ def checkout(args: argparse.Namespace) -> int:
         count = version.write(folder)
     except (git.GitError, OSError) as error:
         raise FlorError(f"run {run.run} can't be checked out: {error}", 1) from None
-    print(f"run {run.run}, version {run.version}: {count} files in {folder}")
+    files = f"{count} file{'s' * (count != 1)}"
+    print(f"run {run.run}, version {run.version}: {files} in {folder}")
     if not version.whole:
         say("only the modules that the script reaches were kept of this run")
     for path, (size, _) in sorted((version.kept.left_out if version.kept else {}).items()):
