@@ -45,11 +45,9 @@ def _condition(node: exp.Expr) -> exp.Expr | None:
 
 
 def _share(condition: exp.Expr) -> float:
-    negated = False
+    negated = isinstance(condition.parent, exp.Not)
     while isinstance(condition, exp.Paren):
         condition = condition.this
-    if isinstance(condition.parent, exp.Not):
-        negated = True
     if isinstance(condition, (exp.EQ, exp.Is)):
         share = EQUAL
     elif isinstance(condition, (*RANGES, exp.Between)):
