@@ -114,6 +114,13 @@ def parser() -> argparse.ArgumentParser:
         "version. Each is placed, there already, or refused, with the reason.",
         epilog="exit codes: 0 all placed or there, 1 some refused, 2 bad usage or input",
     ))  # fmt: skip
+    _filter_parser(commands.add_parser(
+        "filter",
+        help="show which rows an SQL query needs replayed",
+        description="Show which rows of `logs` an SQL query needs replayed, if some names were "
+        "not recorded. The names of the project's store are known, if there is one.",
+        epilog=_EPILOG,
+    ))  # fmt: skip
     codes = commands.add_parser("codes", help="list the codes of errors and warnings")
     codes.add_argument("code", nargs="?", metavar="CODE", help="explain this one")
     codes.add_argument("--output-format", choices=("text", "json"), default="text")
@@ -148,6 +155,21 @@ def _propagate_parser(put: argparse.ArgumentParser) -> None:
     )
 
 
+def _filter_parser(show: argparse.ArgumentParser) -> None:
+    show.add_argument("sql", metavar="SQL", help="a SELECT over logs, runs, …")
+    show.add_argument(
+        "--script", metavar="SCRIPT", help="what it logs and a run hasn't got is lacking"
+    )
+    for option, what in (
+        ("--hindsight", "names that weren't recorded"),
+        ("--recorded", "further names that were"),
+        ("--loops", "further loops"),
+    ):
+        show.add_argument(option, action="append", metavar="NAME,…", help=what)
+    show.add_argument("--sql", dest="sql_text", action="store_true", help="print the queries too")
+    show.add_argument("--json", action="store_true", help="print it as JSON")
+
+
 def _effects_option(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--effects",
@@ -173,6 +195,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from florc.propagate_command import run
 
             code = run(arguments)
+        elif arguments.command == "filter":
+            from florc.filter_command import run as show_filter
+
+            code = show_filter(arguments)
         else:
             from florc.instrument import instrument
 

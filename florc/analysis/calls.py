@@ -170,7 +170,7 @@ class Calls(Special):
             [self.effects.method(t, name) for t in types]
         ):
             return objs - held  # a method that is known, not something that the object holds
-        if any(self.effects.method(t, "__getattr__") for t in types):
+        if not _by_pattern([self.effects.method(t, "__getattr__") for t in types]):
             return {o for o in objs if o.kind != "libbound"}  # a submodule by its name
         if self.effects.by_method_name(name) is not None and not self.heap.field(obj, name):
             return objs - held

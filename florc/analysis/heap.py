@@ -123,9 +123,11 @@ class Heap:
         self.absorbed: set[Obj] = {self.anything}  # what it stands for
         self.code: set[Obj] = set()  # functions and methods among it
         self.apart: set[Obj] = set()  # what these hold that is told apart
-        self.lumps: dict[tuple[str, Class | None], Obj] = {}  # each for many objects of a type
+        # Each for many objects of a type, or for many parts of one.
+        self.lumps: dict[tuple[str, Class | None, bool], Obj] = {}
         self.lump_of: dict[Obj, Obj] = {}
         self._ones: set[Obj] = set()  # lumps, and methods bound to them
+        self._part_lumps: set[Obj] = set()
         self.stand_ins: dict[Obj, set[Obj]] = {}  # lump -> what it stands for
         self._kinds: dict[Obj, _Kind | None] = {}
         self._links: dict[Obj, set[Obj]] = {}  # lump -> whose parts it stands for
@@ -187,23 +189,20 @@ class Heap:
             if kind in kinds:
                 kinds[kind].add(obj)
         for (type_name, cls, method), crowd in kinds.items():
-            known = self.lumps.get((type_name, cls))
-            if known is not None and method:
-                known = self.library_bound(known, method)
-            if len(crowd) <= CROWD and known not in crowd:
+            if len(crowd) <= CROWD and self._ones.isdisjoint(crowd):
                 continue
-            lump = self._lump(type_name, cls)
+            ones: set[Obj] = set()
             for obj in crowd:
-                self._join(obj.receiver if method and obj.receiver else obj, lump)
-            one = self.library_bound(lump, method) if method else lump
-            self._ones.add(one)
-            gone = crowd & target - {one}
+                held = obj.receiver if method and obj.receiver else obj
+                lump = self._lump(type_name, cls, self._is_part(held))
+                self._join(held, lump)
+                ones.add(self.library_bound(lump, method) if method else lump)
+            self._ones |= ones
+            gone = crowd & target - ones
             if gone:
                 target -= gone
                 self._changed(key)
-            new = new - crowd
-            if one not in target:
-                new = new | {one}
+            new = (new - crowd) | (ones - target)
         return new
 
     def _kind(self, obj: Obj) -> _Kind | None:
@@ -220,15 +219,23 @@ class Heap:
         self._kinds[obj] = kind
         return kind
 
-    def _lump(self, type_name: str, cls: Class | None) -> Obj:
-        """What stands for many objects of a type, or of a class of the project."""
-        lump = self.lumps.get((type_name, cls))
+    def _lump(self, type_name: str, cls: Class | None, parts: bool = False) -> Obj:
+        """What stands for many objects of a type, or of a class of the project.
+
+        Parts have a lump of their own: it leads to all that they are parts of.
+        """
+        lump = self.lumps.get((type_name, cls, parts))
         if lump is None:
             shown = cls.scope.path if cls is not None else type_name or "object"
-            lump = Obj("alloc", f"some {shown}", type_name, cls)
-            self.lumps[type_name, cls] = self.lump_of[lump] = lump
+            lump = Obj("alloc", f"some {'parts, ' * parts}{shown}", type_name, cls)
+            self.lumps[type_name, cls, parts] = self.lump_of[lump] = lump
             self.many.add(lump)
+            if parts:
+                self._part_lumps.add(lump)
         return lump
+
+    def _is_part(self, obj: Obj) -> bool:
+        return obj.kind == "part" or obj in self._part_lumps
 
     def _lumps(self, obj: Obj) -> bool:
         """Whether a lump may stand for an object: all there is to know of it is its type."""

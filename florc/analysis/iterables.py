@@ -13,6 +13,7 @@ from functools import cached_property
 
 from florc.analysis.callgraph import Summaries
 from florc.analysis.checkpoint_set import CheckpointSet, changed_objects
+from florc.analysis.dependence import depends_on
 from florc.analysis.heap import BY_NAME, LAZY, owner_of
 from florc.analysis.loops import LoopSite
 from florc.analysis.multiplicity import single
@@ -53,49 +54,6 @@ def changed_iterable(summaries: Summaries, site: LoopSite, result: CheckpointSet
         found = search.iterator(iterator)
         if found:
             return f"what {iterator} goes through is changed by the loop ({found}): {_WHY}"
-    return ""
-
-
-def depends_on(
-    summaries: Summaries,
-    function: Function,
-    changed: set[Obj],
-    rebound: set[tuple[object, str]],
-    remade: bool,
-    born_inside: frozenset[Obj],
-) -> str:
-    """How a generator depends on what the loop changes; "" if it doesn't.
-
-    So too for a function that an iterator calls.  What it mutates itself follows from its own
-    position, unless the loop makes it anew (`remade`): then its start would have to be known too.
-    Its arguments can't be objects that the loop makes (`born_inside`), unless it's made there too.
-    """
-    heap = summaries.points_to.heap
-    ran = summaries.closure.get(function, frozenset({function}))
-    for inner in sorted(ran, key=repr):
-        for access in summaries.direct.get(inner, ()):
-            if not remade:
-                continue
-            if access.kind == "mutate" and access.obj is not None and access.obj.where not in ran:
-                return f"{access.reason}, line {access.line}"
-            if access.kind == "rebind" and access.scope is not None:
-                if access.scope.kind == "module" or access.scope is not inner.scope:
-                    if not any(access.scope is f.scope for f in ran):
-                        return f"{access.name} is assigned, line {access.line}"
-        for node in ast.walk(inner.node):
-            if not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)):
-                continue
-            owner = inner.scope.owner(node.id)
-            if owner is None:
-                continue
-            if (owner, node.id) in rebound and owner is not inner.scope:
-                return f"{node.id} is read, line {node.lineno}"
-            argument = inner is function and node.id in function.params
-            for obj in heap.variable(owner, node.id):
-                if argument and obj in born_inside:
-                    continue
-                if obj in changed and obj.where not in ran:
-                    return f"{node.id} is read, line {node.lineno}"
     return ""
 
 

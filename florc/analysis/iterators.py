@@ -12,7 +12,8 @@ import re
 
 from florc.analysis.callgraph import Summaries
 from florc.analysis.checkpoint_set import CheckpointSet, changed_objects
-from florc.analysis.iterables import changed_iterable, depends_on
+from florc.analysis.dependence import depends_on
+from florc.analysis.iterables import changed_iterable
 from florc.analysis.loops import LoopSite
 from florc.analysis.objects import WITHIN, Access, Obj
 from florc.analysis.program import Program
@@ -58,7 +59,7 @@ def jump_obstacle(
             and (change.advanced is None or change.whole is not change.advanced)
         }
         rebound = _rebound(site, result, others)
-        outlives = _outlives(site, obj)
+        outlives = _outlives(summaries, site, result, obj)
         remade = not outlives and obj in result.iterators
         header = access.statement is site.node
         inside = (
@@ -150,10 +151,15 @@ def _born_in(summaries: Summaries, site: LoopSite, objs: set[Obj]) -> frozenset[
     return frozenset(o for o in objs if o.where in ran or o.site in nodes)
 
 
-def _outlives(site: LoopSite, obj: Obj) -> bool:
-    """Whether the generator was made outside the loop's body (a fresh one needs no position)."""
-    if obj.where is not site.function:
+def _outlives(summaries: Summaries, site: LoopSite, result: CheckpointSet, obj: Obj) -> bool:
+    """Whether the generator was made outside the loop's body (a fresh one needs no position).
+
+    One that a function makes which the body calls may be of an earlier call, if it's still there.
+    """
+    if obj.where is site.function:
+        body = site.node.body
+        return not any(child is obj.site for statement in body for child in ast.walk(statement))
+    if obj.where not in summaries.run_by(site.statements[1:]):
         return True
-    return not any(
-        child is obj.site for statement in site.node.body for child in ast.walk(statement)
-    )
+    heap = summaries.points_to.heap
+    return obj in heap.reach({held for _, held in result.paths})

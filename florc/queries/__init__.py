@@ -6,20 +6,28 @@ Pure functions over text and a catalogue of names; nothing here touches a databa
 from __future__ import annotations
 
 from .analyse import Analysis, Reference, Scan, analyse
-from .catalogue import Catalogue, fold
+from .catalogue import Catalogue, fold, view_names
+from .context import ROWS, UNKNOWN, Unknowns
 from .errors import QueryError
-from .filter import ScanFilter, derive_filter
+from .needs import NODE, Need, derive
 from .parse import parse_query
+from .selectivity import selectivity
 
 __all__ = [
+    "NODE",
+    "ROWS",
+    "UNKNOWN",
     "Analysis",
     "Catalogue",
+    "Need",
     "QueryError",
     "Reference",
     "Scan",
-    "ScanFilter",
+    "Unknowns",
     "analyse",
-    "derive_filter",
+    "derive",
     "fold",
     "parse_query",
+    "selectivity",
+    "view_names",
 ]

@@ -6,7 +6,7 @@ are read from that scan.  The query's text is kept; edits are made at identifier
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +57,8 @@ class Analysis:
     catalogue: Catalogue
     scans: tuple[Scan, ...]
     references: tuple[Reference, ...]
+    homes: Mapping[int, exp.Select] = field(default_factory=dict)
+    """By id of a column expression: the SELECT whose FROM clause or aliases it is found in."""
 
     def reference(self, node: exp.Expression) -> Reference | None:
         """What a column expression reads from a scan; None for anything else."""
@@ -77,6 +79,7 @@ class _Resolver:
         self.scopes: dict[int, Scope] = {}
         self.scans: dict[int, Scan] = {}
         self.references: list[Reference] = []
+        self.homes: dict[int, exp.Select] = {}
 
     def run(self) -> Analysis:
         try:
@@ -96,8 +99,9 @@ class _Resolver:
             if not isinstance(column.this, exp.Star):
                 self._resolve(column)
         return Analysis(
-            self.sql, self.tree, self.catalogue, tuple(self.scans.values()), tuple(self.references)
-        )
+            self.sql, self.tree, self.catalogue, tuple(self.scans.values()),
+            tuple(self.references), self.homes,
+        )  # fmt: skip
 
     def _find_scans(self, scope: Scope) -> None:
         for _, source in _sources(scope):
@@ -155,6 +159,7 @@ class _Resolver:
         while scope is not None:
             if isinstance(scope.expression, exp.Select):
                 if self._resolve_in(column, scope):
+                    self.homes[id(column)] = scope.expression
                     return
             if scope.is_root or scope.is_cte or scope.is_derived_table:
                 break
@@ -199,6 +204,8 @@ class _Resolver:
         if not isinstance(source, Scope) or depth > 50:
             return None
         wrapper = source.expression.parent
+        while isinstance(wrapper, exp.SetOperation):  # a recursive CTE, seen from inside
+            wrapper = wrapper.parent
         if isinstance(wrapper, (exp.CTE, exp.Subquery)) and wrapper.alias_column_names:
             return tuple(wrapper.alias_column_names)
         query = source.expression

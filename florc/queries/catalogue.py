@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,6 +16,19 @@ _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 def fold(name: str) -> str:
     """SQLite compares identifiers without regard to ASCII case only."""
     return name.translate(_LOWER)
+
+
+def view_names(columns: Iterable[str]) -> dict[str, str]:
+    """Column -> its name in a view, where names that differ only by case can't stand together."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for column in columns:
+        name, n = column, 2
+        while fold(name) in taken:
+            name, n = f"{column}~{n}", n + 1
+        taken.add(fold(name))
+        names[column] = name
+    return names
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,11 @@ class Catalogue:
         for column in self._columns:
             folded.setdefault(fold(column), column)
         return folded
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns of `logs`."""
+        return tuple(self._columns)
 
     def find(self, column: str) -> str | None:
         """The column of `logs` that `column` means: the exact one, else regardless of case."""

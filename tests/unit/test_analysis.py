@@ -403,6 +403,41 @@ def test_a_generator_that_reads_the_state_prevents_jumps(tmp_path: Path) -> None
     assert "batches" in loop.jump_reason
 
 
+@pytest.mark.parametrize("old", [False, True])
+def test_a_generator_of_one_iteration_needs_no_position(tmp_path: Path, old: bool) -> None:
+    """Made by what an iteration calls, it is gone at the next head; an older one isn't."""
+    text = """
+        import torch
+
+        class Log:
+            def __init__(self):
+                self.seen = []
+
+            def every(self, items):
+                total = 0
+                for x in items:
+                    total += len(self.seen)
+                    yield x + total
+
+        def begin(log):
+            return log.every([1.0, 2.0, 3.0])
+
+        def train(net, log):
+            for x in begin(log):
+                net(torch.tensor([x])).sum().backward()
+                log.seen.append(x)
+
+        net = torch.nn.Linear(1, 1)
+        log = Log()
+        steps = begin(log)
+        for epoch in range(4):
+            train(net, log)
+            {old}
+    """.replace("{old}", "print(next(steps, None))" if old else "pass")
+    loops = {loop.name: loop for loop in plan_of(tmp_path, text).loops}
+    assert loops["epoch"].jump is not old
+
+
 def test_what_a_cache_holds_cannot_be_saved(tmp_path: Path) -> None:
     """A cached function that draws gives what it drew first; a pure one may be asked again."""
     text = """

@@ -87,12 +87,19 @@ def answer(
     """Execute the work, store its values, answer the query."""
     problems = list(asked.refusals)
     code = int(bool(problems))
-    if asked.work:
-        pool = Workers(place, workers)
-        for outcome in pool.run(asked.work, jumps, skip):
-            lines, failed = _settle(store, outcome, quiet)
+    failed: set[int] = set()
+    while asked.work:
+        work, reason = asked.rounds.next(failed)
+        if not work:
+            break
+        if reason and not quiet:
+            say(reason)
+        for outcome in Workers(place, workers).run(work, jumps, skip):
+            lines, wrong = _settle(store, outcome, quiet)
             problems += lines
-            code = max(code, int(failed))
+            code = max(code, int(wrong))
+            if outcome.answer.state != "done":
+                failed.add(outcome.work.run.run)
     store.declare(asked.declarations)
     try:
         columns, rows = store.sql(asked.sql)

@@ -32,6 +32,9 @@ def dry_run(asked: Request, format: str) -> None:
     rows = [row for work in asked.work for row in _rows(work)]
     render(COLUMNS, rows, format)
     sys.stdout.flush()
+    reason = asked.rounds.reason()
+    if reason:
+        print(f"florc: {reason}", file=sys.stderr)
     for line in asked.refusals:
         print(f"florc: {line}", file=sys.stderr)
 

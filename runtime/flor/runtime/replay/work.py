@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from ..versions.contents import of_run
 from ..versions.git import GitError
 from .demand import NO_RUN, demand, visible
 from .prepare import Placed, Preparer, Ready, Today, renamed_script, todays_texts
+from .rounds import Rounds
 
 if TYPE_CHECKING:
     from florc.emit.build import Build
@@ -98,6 +99,7 @@ class Request:
 
     sql: str
     work: tuple[Work, ...]
+    rounds: Rounds
     declarations: tuple[tuple[int, str, tuple[str, ...]], ...]
     warnings: tuple[str, ...]
     refusals: tuple[str, ...] = ()  # what can't be answered, a line for each version
@@ -110,6 +112,16 @@ def request(
 ) -> Request:  # fmt: skip
     """Derive the work.  Raises FlorError, QueryError, StoreError."""
     return _Requester(store, place, sql, jumps).derive(script)
+
+
+@dataclass(frozen=True)
+class Version:
+    """Runs of one version, and what they are asked."""
+
+    today: Today
+    members: tuple[Run, ...]
+    seen: Demand
+    placed: Placed
 
 
 class _Requester:
@@ -127,6 +139,9 @@ class _Requester:
         self.refusals: list[str] = []
         self.statements: list[Answered] = []
         self.diffs: list[tuple[tuple[int, ...], str]] = []
+        self.versions: list[Version] = []
+        self.every: list[LogStatement] = []
+        self.told: set[str] = set()  # refusals
 
     def derive(self, script: str | None) -> Request:
         """All of it."""
@@ -149,9 +164,12 @@ class _Requester:
                 versions.setdefault(self.preparer.key(run), []).append(run)
             for members in versions.values():
                 self._version(today, members)
+        self.every = every
+        self.lacking(())
         return Request(
             self.sql,
             tuple(sorted(self.work, key=lambda work: work.run.run)),
+            Rounds(self),
             tuple(dict.fromkeys(self.declarations)),
             tuple(dict.fromkeys(self.warnings)),
             tuple(self.refusals),
@@ -210,7 +228,37 @@ class _Requester:
             return
         try:
             placed = self.preparer.placed(members[0], today)
-            found = demand(self.store, self.sql, placed.logs, ids, today.logs)
+        except FlorError as error:
+            self._refuse(seen, members, dict.fromkeys(seen.names, error.message))
+            return
+        if placed.past:
+            self._outcomes(placed, members, seen)
+        self.versions.append(Version(today, tuple(members), seen, placed))
+
+    def lacking(self, failed: Collection[int]) -> tuple[Demand, list[Work]]:
+        """What is still lacking in all versions together, and the work that it makes."""
+        statements = {
+            run.run: version.placed.logs
+            for version in self.versions
+            for run in version.members
+            if run.run not in failed
+        }
+        found = demand(self.store, self.sql, statements, known=self.every)
+        self.work = []
+        for version in self.versions:
+            ids = {run.run for run in version.members}
+            mine = replace(
+                found,
+                runs=tuple(one for one in found.runs if one.run in ids),
+                declarations=tuple(d for d in found.declarations if d[0] in ids),
+            )
+            self._lacking(version, mine)
+        return found, self.work
+
+    def _lacking(self, version: Version, found: Demand) -> None:
+        """The work of the runs of one version."""
+        today, members, seen = version.today, list(version.members), version.seen
+        try:
             if found.runs:
                 ready = self.preparer.ready(members[0], today)
                 for run in members:
@@ -221,8 +269,6 @@ class _Requester:
             self._refuse(seen, members, dict.fromkeys(seen.names, error.message))
             return
         self.declarations += found.declarations
-        if placed.past:
-            self._outcomes(placed, members, seen)
         if not found.runs:
             return
         try:
@@ -238,13 +284,22 @@ class _Requester:
             try:
                 _not_running(self.store, run, one)
             except FlorError as error:
-                self.refusals.append(error.message)
+                self._say(error.message)
                 continue
             self.warnings += [f"run {run.run}: {note}" for note in self.preparer.notes(run, ready)]
-            estimate = _estimate(self.store, run, one, self.jumps)
+            estimate = self.estimate(run, one)
             target = _with_argv(ready.target, run)
             horizon, moved = _horizon(self.store, run), self.preparer.moved(run)
             self.work.append(Work(run, target, one, horizon, estimate, ready, moved))
+
+    def estimate(self, run: Run, one: RunDemand) -> Estimate:
+        """What replaying a demand would take."""
+        return _estimate(self.store, run, one, self.jumps)
+
+    def _say(self, refusal: str) -> None:
+        if refusal not in self.told:
+            self.told.add(refusal)
+            self.refusals.append(refusal)
 
     def _outcomes(self, placed: Placed, members: list[Run], seen: Demand) -> None:
         """Note what became of the statements that the query asks for, and say what is refused."""
@@ -294,9 +349,7 @@ class _Requester:
         for name, reason in lacking.items():
             by_reason.setdefault(reason, []).append(name)
         said = "; ".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
-        self.refusals.append(
-            f"{runs_named(runs)} (version {members[0].version}) can't be asked for {said}"
-        )
+        self._say(f"{runs_named(runs)} (version {members[0].version}) can't be asked for {said}")
 
 
 def mentioned(sql: str, names: Collection[str | None]) -> set[str] | None:
@@ -402,9 +455,13 @@ def _estimate(store: Store, run: Run, one: RunDemand, jumps: bool) -> Estimate:
     total = max(0.0, first - begun)
     count = 0
     starts = []
+    begins = sorted(time for rows in times.values() for _, time in rows)
     for loop, rows in times.items():
         indexes = [index for index, _ in rows]
-        lasts = [*(t for _, t in rows[1:]), ended or rows[-1][1]]
+        # Behind a loop's last iteration comes the next loop, or the end.
+        later = bisect_right(begins, rows[-1][1])
+        end = begins[later] if later < len(begins) else ended or rows[-1][1]
+        lasts = [*(t for _, t in rows[1:]), end]
         spent = {i: max(0.0, b - a) for (i, a), b in zip(rows, lasts)}
         for start, run_of in _stretches(sorted(wanted.get(loop, ())), sorted(stops.get(loop, ()))):
             executed = [i for i in run_of if i in spent]

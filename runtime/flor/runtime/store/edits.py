@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.tokens import TokenType  # type: ignore[attr-defined]
 
-from florc.queries import Analysis, Scan, fold
+from florc.queries import Analysis, Scan, fold, view_names
 
 KIND, EXACT = "flor:kind:", "flor:exact:"
 
@@ -17,19 +17,6 @@ KIND, EXACT = "flor:kind:", "flor:exact:"
 def quoted(name: str) -> str:
     """An SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
-
-
-def view_names(columns: Iterable[str]) -> dict[str, str]:
-    """Column -> its name in a view, where names that differ only by case can't stand together."""
-    names: dict[str, str] = {}
-    taken: set[str] = set()
-    for column in columns:
-        name, n = column, 2
-        while fold(name) in taken:
-            name, n = f"{column}~{n}", n + 1
-        taken.add(fold(name))
-        names[column] = name
-    return names
 
 
 @dataclass

@@ -11,9 +11,9 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from florc.queries import Catalogue
+from florc.queries import Catalogue, view_names
 
-from .edits import EXACT, KIND, quoted, view_names
+from .edits import EXACT, KIND, quoted
 from .positions import ROOT, shape_paths
 
 NODE, SHAPE = "flor:node", "flor:shape"

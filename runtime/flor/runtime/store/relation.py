@@ -132,5 +132,9 @@ class Views:
             select = table_view(self.connection, scan.table, scan.columns, companions)
         name = f"flor:{scan.table}:{len(self._made)}"
         self.connection.execute(f"CREATE TEMP VIEW {quoted(name)} AS {select}")
-        self._made.append(name)
+        self.add(name)
         return name
+
+    def add(self, name: str) -> None:
+        """Drop a view made elsewhere with the others."""
+        self._made.append(name)

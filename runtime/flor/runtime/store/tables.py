@@ -9,7 +9,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from .edits import EXACT, KIND, quoted, view_names
+from florc.queries import view_names
+
+from .edits import EXACT, KIND, quoted
 from .positions import ROOT, shape_paths
 from .values import KIND_NAMES
 
