@@ -1,9 +1,10 @@
 """How well log statements are propagated: three sets, florc beside flordb's aligner.
 
-    python benchmarks/propagation/run.py --mirrors DIR        # tables to benchmarks/RESULTS.md
+    python benchmarks/propagation/run.py --write              # tables to benchmarks/RESULTS.md
     python benchmarks/propagation/run.py --set mutations      # needs no repositories
 
-DIR holds bare clones as DIR/owner+name/repo (`--fetch` makes them from github.com). The sets:
+Repositories are cloned from github.com, once, to ~/.cache/florc/mirrors. With `--mirrors DIR` they
+are taken from DIR/owner+name/repo, bare; `--fetch` clones what isn't there. The sets:
 
 - *histories*: versions of public scripts 1, 3, 10, 30 and 100 commits apart. A statement that both
   versions have, by the lineage of its lines through all commits between, is made into a log
@@ -42,6 +43,7 @@ from histories import Case, Found, judge
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "RESULTS.md"
 MARK = "<!-- written by propagation/run.py -->\n"
+CACHE = Path.home() / ".cache" / "florc" / "mirrors"
 SETS = ("histories", "hlast", "mutations")
 RIGHT = ("exact", "equivalent")
 
@@ -62,8 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--bad", action="store_true", help="print the cases that weren't right")
     arguments = parser.parse_args(argv)
     sets = arguments.sets or SETS
-    if arguments.mirrors is None and set(sets) - {"mutations"}:
-        parser.error("--mirrors is needed for histories and hlast")
+    if arguments.mirrors is None:
+        arguments.mirrors = CACHE
+        arguments.fetch = bool(set(sets) - {"mutations"})
     if arguments.fetch:
         fetch(arguments.mirrors)
     found: dict[str, list[Found]] = {}
