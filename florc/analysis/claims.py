@@ -88,7 +88,7 @@ def _outside(objs: set[Obj], heap: Heap) -> bool:
         if obj.kind in _CODE or (obj.kind == "class" and not _has_data(obj, heap)):
             continue
         declared = heap.effects.type(obj.type)
-        if obj.type and (declared.sink or declared.immutable):
+        if obj.type and (declared.sink or declared.immutable or declared.restless):
             continue
         return False
     return True

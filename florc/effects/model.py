@@ -15,7 +15,9 @@ or, in its package, from a type based on it), ``api`` (all public attributes of 
 words of one string: what isn't among them doesn't exist), ``holds`` (the attributes that give
 what it was given, such as a wrapper's ``module``; without it any attribute may),
 ``plain`` (true: its objects keep no references to others, as an image), ``codeless`` (true: what
-iterating and subscripting give is never a function, a method or a class), ``stream``
+iterating and subscripting give is never a function, a method or a class), ``restless`` (true: its
+objects remember what never shows, such as a warning that was given; no claim is made of them),
+``stream``
 (true: a generator of random numbers; the run time notes what iterators draw from it),
 ``shares`` (true: its memory may be that of an object of another library's), ``entries`` (true:
 what two constant keys lead to are different objects, as in a loaded file), ``iteration_draws``
@@ -144,6 +146,7 @@ class LibraryType:
     plain: bool = False
     stream: bool = False
     codeless: bool = False
+    restless: bool = False
     api: frozenset[str] = frozenset()
 
 
@@ -290,6 +293,7 @@ class Effects:
             any(t.plain for t in chain),
             any(t.stream for t in chain),
             any(t.codeless for t in chain),
+            any(t.restless for t in chain),
             frozenset().union(*(t.api for t in chain)),
         )
 

@@ -27,7 +27,7 @@ EFFECT_FLAGS = (
 TYPE_LISTS = ("bases", "scalars", "own", "lacks", "holds", "iterable_calls", "iteration_draws")
 TYPE_FLAGS = (
     *("sink", "immutable", "closed", "closed_base", "entries", "shares", "plain", "stream"),
-    *("codeless",),
+    *("codeless", "restless"),
 )
 TYPE_TEXTS = ("api", "elements", "parts", "note")
 
