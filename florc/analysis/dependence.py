@@ -15,6 +15,13 @@ _SHALLOW = frozenset(
 )
 """Functions that look at their arguments, not at what these hold."""
 
+_BY_INDEX = frozenset({"builtins.list", "builtins.tuple"})
+_MEMORY = (
+    *(ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr, ast.With, ast.If, ast.While),
+    *(ast.Try, ast.Match, ast.IfExp, ast.BoolOp, ast.comprehension, ast.Break, ast.Continue),
+    *(ast.Return, ast.Delete, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef),
+)
+
 
 def depends_on(
     summaries: Summaries,
@@ -66,7 +73,10 @@ class _Reader:
 
     def reads(self) -> Iterator[tuple[str, int, set[Obj]]]:
         """What is read, as text, where, and what it may be."""
+        passed = self._gone_through()
         for node in ast.walk(self.function.node):
+            if node in passed:
+                continue
             if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
                 if isinstance(node.ctx, ast.Load):
                     yield ast.unparse(node), node.lineno, self.objects(node)
@@ -81,6 +91,22 @@ class _Reader:
                 for argument in (*node.args, *(k.value for k in node.keywords)):
                     inside = self.heap.held(self.objects(argument))
                     yield ast.unparse(argument), node.lineno, inside
+
+    def _gone_through(self) -> set[ast.expr]:
+        """Lists that a frame without memory goes through: its place in them is a number.
+
+        Such a frame binds nothing but its loops' targets, and decides nothing.
+        """
+        nodes = list(ast.walk(self.function.node))[1:]  # but for the function itself
+        if any(isinstance(node, _MEMORY) for node in nodes):
+            return set()
+        headers = [node.iter for node in nodes if isinstance(node, ast.For)]
+        return {
+            header
+            for header in headers
+            if isinstance(header, (ast.Name, ast.Attribute))
+            and all(obj.type in _BY_INDEX for obj in self.objects(header))
+        }
 
     def objects(self, node: ast.expr) -> set[Obj]:
         """What a name, or a chain of attributes and subscripts, may be."""
