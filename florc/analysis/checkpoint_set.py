@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 from collections import deque
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -147,6 +148,14 @@ def _harmless(summaries: Summaries, obj: Obj) -> bool:
     return declared.sink or declared.immutable
 
 
+def holders_of(pairs: Iterable[tuple[str, Obj]]) -> dict[str, set[Obj]]:
+    """Path -> what it may lead to."""
+    holders: dict[str, set[Obj]] = {}
+    for path, obj in pairs:
+        holders.setdefault(path, set()).add(obj)
+    return holders
+
+
 class _Roots:
     """Breadth-first search for access paths from the frame, then from globals."""
 
@@ -221,6 +230,11 @@ class _Roots:
             constants = _constant_names(self.site.function.module.tree)
             self._paths = sorted(self._search(), key=lambda pair: _root_name(pair[0]) in constants)
         return self._paths
+
+    @functools.cached_property
+    def holders(self) -> dict[str, set[Obj]]:
+        """What each path may lead to."""
+        return holders_of(self.paths())
 
     def _search(self) -> list[tuple[str, Obj]]:
         found: list[tuple[str, Obj]] = []
@@ -400,9 +414,7 @@ def _marked_volatile(
     """Members that may hold clock times are marked as such."""
     if not (times.variables or times.attributes or times.objects):
         return members
-    holders: dict[str, set[Obj]] = {}
-    for path, obj in pairs:
-        holders.setdefault(path, set()).add(obj)
+    holders = holders_of(pairs)
     names = {name for _, name in times.variables}
     marked = []
     for member in members:
@@ -484,15 +496,12 @@ def _rebound_paths(
     if site.function.scope.owner(name) is owner:
         return [name]
     heap = summaries.points_to.heap
-    holders: dict[str, set[Obj]] = {}
-    for path, obj in roots.paths():
-        holders.setdefault(path, set()).add(obj)
     found: list[str] = []
     for path, obj in roots.paths():
         if obj.kind == "function" and obj.function is not None:
             if (owner, name) in heap.free_variables(obj.function):
                 cell = f"{path}.__closure__.{name}"
-                sure = len(holders[path]) == 1 and not _loose(path, members)
+                sure = len(roots.holders[path]) == 1 and not _loose(path, members)
                 if sure and defined_once(obj.function, summaries):
                     return [cell]
                 found.append(cell)
@@ -521,9 +530,7 @@ def _add_mutated(
     named: set[Obj] = set()
     alias_of: dict[Obj, str] = {}
     iterators: dict[Obj, None] = {}
-    holders: dict[str, set[Obj]] = {}
-    for path, obj in pairs:
-        holders.setdefault(path, set()).add(obj)
+    holders = holders_of(pairs)
 
     def add(
         path: str, access: Access, certain: bool, how: str = "mutated", alias: str = ""
@@ -742,9 +749,7 @@ def _add_sharing(
     """
     heap = summaries.points_to.heap
     later = changed_objects(summaries, accesses)
-    holders: dict[str, set[Obj]] = {}
-    for path, obj in pairs:
-        holders.setdefault(path, set()).add(obj)
+    holders = holders_of(pairs)
     while True:
         saved = {p: holders[p] for p in members if p in holders}
         sure = {
@@ -819,9 +824,7 @@ def _without_prefixes(
     Attributes of a class that `a` may lead to aren't: classes are saved by name.
     """
     whole = {p for p, member in members.items() if not member.alias.startswith(f"{p}.")}
-    holders: dict[str, set[Obj]] = {}
-    for path, obj in pairs:
-        holders.setdefault(path, set()).add(obj)
+    holders = holders_of(pairs)
 
     def saved_with(start: str, path: str) -> bool:
         while path != start:

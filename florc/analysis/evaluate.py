@@ -430,10 +430,6 @@ class Expressions(State):
             elif obj.kind != "alloc":
                 found.add(obj)
                 found |= self.method(obj, "__getitem__", [keys], node)
-                hook = obj.cls and obj.kind == "class" and obj.cls.method("__class_getitem__")
-                if hook:
-                    bound = {self.heap.bound(obj, hook)}
-                    found |= self.invoke(bound, [keys], {}, set(), node, "[]")
             elif obj.type == "collections.defaultdict":
                 why = f"{ast.unparse(node)} may make an entry"
                 self.mutate({obj}, why)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import cached_property
 
 from florc.analysis.callgraph import Summaries
-from florc.analysis.checkpoint_set import CheckpointSet, changed_objects
+from florc.analysis.checkpoint_set import CheckpointSet, changed_objects, holders_of
 from florc.analysis.dependence import depends_on
 from florc.analysis.heap import BY_NAME, LAZY, owner_of
 from florc.analysis.loops import LoopSite
@@ -65,9 +65,7 @@ class _Search:
         self.heap = summaries.points_to.heap
         self.site = site
         self.result = result
-        self.holders: dict[str, set[Obj]] = {}
-        for path, obj in result.paths:
-            self.holders.setdefault(path, set()).add(obj)
+        self.holders = holders_of(result.paths)
         moving = {m.path for m in result.members if m.how == "rebound"} | result.rebound
         open_ = self.heap.kin(self._open())
         self.steady = {

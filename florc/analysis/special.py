@@ -91,9 +91,11 @@ class Special(Expressions):
         return {self.heap.bound(obj, method)}
 
     def class_method(self, obj: Obj, name: str, args: list[set[Obj]], node: ast.AST) -> set[Obj]:
-        """Call a special method of a class object."""
+        """Call a special method of a class object: its metaclass's, or the class's own."""
         assert obj.cls is not None
         method = self.metamethod(obj.cls, name)
+        if method is None and name == "__getitem__":
+            method = obj.cls.method("__class_getitem__")
         return self._bound_call(obj, method, args, node, name) if method is not None else set()
 
     def class_made(self, cls: Class, node: ast.ClassDef) -> set[Obj]:

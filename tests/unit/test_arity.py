@@ -36,18 +36,20 @@ SIGNATURES = (
 CALLS = ("", "1", "1, 2", "1, 2, 3", "a=1", "b=1", "1, a=1", "1, b=1", "a=1, b=2", "c=1", "1, c=1")
 
 
-def function_of(tmp_path: Path, text: str) -> Function:
+def both(tmp_path: Path, signature: str) -> tuple[Function, dict[str, object]]:
+    """A function of that signature: as the analysis knows it, and Python's, under its name."""
+    text = f"def f({signature}):\n    return None\n"
+    names: dict[str, object] = {}
+    exec(text, names)
     (tmp_path / "script.py").write_text(text)
     program = build_program(load_project(tmp_path / "script.py", root=tmp_path))
-    return next(f for f in program.functions.values() if isinstance(f.node, ast.FunctionDef))
+    functions = program.functions.values()
+    return next(f for f in functions if isinstance(f.node, ast.FunctionDef)), names
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)
 def test_arguments_fit_as_python_says(tmp_path: Path, signature: str) -> None:
-    text = f"def f({signature}):\n    return None\n"
-    function = function_of(tmp_path, text)
-    names: dict[str, object] = {}
-    exec(text, names)
+    function, names = both(tmp_path, signature)
     for call in CALLS:
         node = ast.parse(f"f({call})", mode="eval").body
         assert isinstance(node, ast.Call)
@@ -63,10 +65,7 @@ def test_arguments_fit_as_python_says(tmp_path: Path, signature: str) -> None:
 @pytest.mark.parametrize("signature", SIGNATURES)
 def test_stars_rule_out_only_what_no_value_mends(tmp_path: Path, signature: str) -> None:
     """What is passed by stars isn't known: if any of it fits, the call does."""
-    text = f"def f({signature}):\n    return None\n"
-    function = function_of(tmp_path, text)
-    names: dict[str, object] = {}
-    exec(text, names)
+    function, names = both(tmp_path, signature)
     items = list(zip("abcd", range(4)))
     subsets = [dict(c) for n in range(5) for c in itertools.combinations(items, n)]
     for call in CALLS:

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from flor.runtime.store.column import of_values
-from flor.runtime.store.framing import data_frame, unique
-from flor.runtime.store.rows import Answer
+from flor.runtime.store.framing import data_frame
+from flor.runtime.store.rows import Answer, unique
 
 pandas = pytest.importorskip("pandas")
 

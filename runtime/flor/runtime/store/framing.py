@@ -12,22 +12,11 @@ import numpy as np
 
 from . import column
 from .column import ABSENT, Column
-from .rows import Answer
+from .rows import Answer, unique
 from .values import BOOL, FLOAT, INT, NAN, NONE, STR
 
 _NUMBERS = {BOOL, INT, FLOAT, NAN}
 _INT64 = 1 << 63
-
-
-def unique(names: list[str]) -> list[str]:
-    """Two columns of one name can't both be keys: the second is called NAME_2."""
-    found: dict[str, None] = {}
-    for original in names:
-        name, n = original, 2
-        while name in found:
-            name, n = f"{original}_{n}", n + 1
-        found[name] = None
-    return list(found)
 
 
 def data_frame(answer: Answer) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from . import column, packs
 from .packs import Pack, changes
+from .transaction import Transaction
 
 _PATIENCE_MS = 300  # a query doesn't wait long for other writers just to keep what it gathered
 _SMALL = 200_000  # rows; packs below are worth merging
@@ -21,18 +22,12 @@ def keep(connection: sqlite3.Connection, gathered: Sequence[tuple[Pack, int]]) -
     if not gathered:
         return True
     try:
-        with _patience(connection, _PATIENCE_MS):
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                current = [pack for pack, seen in gathered if _settled(connection, pack, seen)]
-                if current:
-                    packs.put(connection, packs.merge(current))
-                    _merge(connection, _MANY)
-                    packs.sweep(connection)
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+        with _patience(connection, _PATIENCE_MS), Transaction(connection):
+            current = [pack for pack, seen in gathered if _settled(connection, pack, seen)]
+            if current:
+                packs.put(connection, packs.merge(current))
+                _merge(connection, _MANY)
+                packs.sweep(connection)
     except sqlite3.Error:  # locked, read-only, full: the rows are there
         return False
     return True
@@ -80,14 +75,9 @@ def compact(connection: sqlite3.Connection) -> int:
 
 def merge_small(connection: sqlite3.Connection, at_least: int = 2) -> None:
     """Make one pack of neighbouring small ones, if there are `at_least` so many."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with Transaction(connection):
         _merge(connection, at_least)
         packs.sweep(connection)
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
 
 
 def _merge(connection: sqlite3.Connection, at_least: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -101,3 +102,14 @@ class Answer:
         if self.rows is None:
             self.rows = list(zip(*(column.to_list() for column in self.columns or ())))
         return self.names, self.rows
+
+
+def unique(columns: Iterable[str]) -> list[str]:
+    """Two columns of one name can't both be keys: the second is called NAME_2."""
+    names: dict[str, None] = {}
+    for column in columns:
+        name, n = column, 2
+        while name in names:
+            name, n = f"{column}_{n}", n + 1
+        names[name] = None
+    return list(names)

@@ -18,6 +18,7 @@ from .batches import bump, intern_name, intern_statement
 from .errors import StoreError
 from .positions import ROOT, Nodes, Position, context_at, shape_of, shape_paths
 from .rows import Answer, Checkpoint, Coordinates, Iteration, Record, Run
+from .transaction import Transaction
 from .values import decode, encode, freeze
 
 if TYPE_CHECKING:
@@ -62,9 +63,9 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def transaction(self) -> _Transaction:
+    def transaction(self) -> Transaction:
         """`with store.transaction() as connection:` commits at the end, or rolls back."""
-        return _Transaction(self.connection)
+        return Transaction(self.connection)
 
     # -- runs ----------------------------------------------------------------------------------
 
@@ -425,21 +426,6 @@ class Store:
 
         self.mark_killed()
         return data_frame(answer(self.connection, query, columns=True))
-
-
-class _Transaction:
-    """BEGIN IMMEDIATE … COMMIT, or ROLLBACK when the block raises."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> sqlite3.Connection:
-        self._connection.execute("BEGIN IMMEDIATE")
-        return self._connection
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
 
 
 def timestamp(seconds: float | str | None) -> str:

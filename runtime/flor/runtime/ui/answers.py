@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
 from ..store.rows import Answer as Found
-from .columns import framed, table, unique
+from ..store.rows import unique
+from .columns import framed, table
 
 
 class Answer(Sequence[dict[str, Any]]):

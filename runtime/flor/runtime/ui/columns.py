@@ -7,27 +7,16 @@ pandas' nullable Int64, booleans with NULLs its boolean, and a NULL among floats
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
-from ..store.rows import Answer
+from ..store.rows import Answer, unique
 from .extras import need
 
 _NONE = type(None)
 _NUMBERS = frozenset((bool, int, float))
 _INT64 = 1 << 63
-
-
-def unique(columns: Iterable[str]) -> list[str]:
-    """Two columns of one name can't both be keys: the second is called NAME_2."""
-    names: dict[str, None] = {}
-    for column in columns:
-        name, n = column, 2
-        while name in names:
-            name, n = f"{column}_{n}", n + 1
-        names[name] = None
-    return list(names)
 
 
 def transposed(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:

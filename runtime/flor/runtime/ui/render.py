@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import FlorError
-from .columns import table, unique
+from ..store.rows import unique
+from .columns import table
 from .extras import need
 
 FORMATS = ("table", "csv", "json", "jsonl", "parquet")
