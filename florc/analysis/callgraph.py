@@ -139,13 +139,24 @@ def statements_of(function: Function) -> list[ast.stmt]:
 @functools.lru_cache(maxsize=4096)
 def _own_statements(node: ast.AST) -> tuple[ast.stmt, ...]:
     body = [] if isinstance(node, ast.Lambda) else getattr(node, "body", [])
-    return tuple(s for top in body for s in statements_in(top))
+    return tuple(_with_inner(list(body)))
 
 
 def statements_in(loop: ast.stmt) -> list[ast.stmt]:
-    """A loop's header and all statements of its body (nested functions' bodies excluded)."""
-    found = [loop]
-    stack: list[ast.stmt] = list(getattr(loop, "body", []))
+    """A loop's header and all statements of its body (nested functions' bodies excluded).
+
+    Not those of its `else`, which runs when the loop is over.
+    """
+    return [loop, *_with_inner(list(getattr(loop, "body", [])))]
+
+
+def statements_within(statement: ast.stmt) -> list[ast.stmt]:
+    """A statement and all statements in it, of every branch (functions' bodies excluded)."""
+    return _with_inner([statement])
+
+
+def _with_inner(stack: list[ast.stmt]) -> list[ast.stmt]:
+    found = []
     while stack:
         statement = stack.pop(0)
         found.append(statement)

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from florc.analysis.callgraph import Summaries, statements_in, statements_of
+from florc.analysis.callgraph import Summaries, statements_in, statements_of, statements_within
 from florc.analysis.cfg import Loop
 from florc.analysis.objects import Access, Function
 from florc.frontend.statements import digest, loop_header
@@ -49,7 +49,7 @@ def own_loops(function: Function) -> list[Loop]:
     for statement in function.node.body:
         if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             continue
-        for inner in statements_in(statement):
+        for inner in statements_within(statement):
             if isinstance(inner, (ast.For, ast.While)) and inner not in found:
                 found.append(inner)
     return sorted(found, key=lambda n: (n.lineno, n.col_offset))

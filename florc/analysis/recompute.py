@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import networkx as nx
 
-from florc.analysis.callgraph import Summaries, statements_in
+from florc.analysis.callgraph import Summaries, statements_within
 from florc.analysis.cfg import ControlFlowGraph
 from florc.analysis.checkpoint_set import CheckpointSet, changed_objects
 from florc.analysis.liveness import names_of
@@ -103,7 +103,9 @@ def _candidate(
         return None
     position = body.index(statement)
     for earlier in body[:position]:
-        if any(isinstance(s, (ast.Continue, ast.Try, ast.With)) for s in statements_in(earlier)):
+        if any(
+            isinstance(s, (ast.Continue, ast.Try, ast.With)) for s in statements_within(earlier)
+        ):
             return None  # an iteration may end without it
     if any(
         isinstance(node, (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr, ast.Lambda))
@@ -113,7 +115,7 @@ def _candidate(
     operands = _operands(site, statement.value)
     if name in operands or not _pure(summaries, site, statement):
         return None
-    after = [s for top in body[position + 1 :] for s in statements_in(top)]
+    after = [s for top in body[position + 1 :] for s in statements_within(top)]
     for later in after:
         if binds[later] & {*operands}:
             return None

@@ -728,3 +728,43 @@ def test_summaries_follow_calls(tmp_path: Path) -> None:
     assert isinstance(body, ast.Module)
     accesses = Summaries(result).of_statements([body.body[-1]])
     assert any(a.kind == "mutate" and a.function.path == "inner" for a in accesses)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "if net is None:\n    pass\nelse:",
+        "try:\n    raise ValueError\nexcept ValueError:",
+        "try:\n    pass\nfinally:",
+        "match net:\n    case _:\n        pass\nif net is None:\n    pass\nelif net:",
+    ],
+)
+def test_a_loop_in_another_branch_is_found(tmp_path: Path, head: str) -> None:
+    text = f"""
+import torch
+net = torch.nn.Linear(2, 1)
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+{head}
+    for epoch in range(3):
+        opt.zero_grad()
+        net(torch.ones(4, 2)).sum().backward()
+        opt.step()
+"""
+    assert members(tmp_path, text) == {"net": "mutated", "opt": "mutated"}
+
+
+def test_what_another_branch_changes_later_is_not_recomputed(tmp_path: Path) -> None:
+    text = """
+        best, total = 1.0, 0.0
+        table = [best]
+        for epoch in range(9):
+            total += table[0]
+            table = [best] * 100000
+            if epoch % 2:
+                pass
+            else:
+                CHANGE
+        """
+    same = only_loop(tmp_path, text.replace("CHANGE", "total -= 0.1"))
+    assert [each.path for each in same.recomputed] == ["table"]
+    assert not only_loop(tmp_path, text.replace("CHANGE", "best -= 0.1")).recomputed
