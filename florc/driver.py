@@ -27,6 +27,7 @@ from florc.analysis.occurrences import eager_builtins
 from florc.analysis.program import Program, build_program
 from florc.analysis.recompute import recompute
 from florc.analysis.regions import RegionSite, regions
+from florc.analysis.state_only import state_slices
 from florc.analysis.unknown_calls import unknown_calls
 from florc.compilation import Compilation, CompileError, Edit, SourceModule
 from florc.dumps import Dumps
@@ -220,6 +221,14 @@ def _plan(analysis: Analysis) -> Plan:
             for u in unknown
         ]  # fmt: skip
     skippable = tuple(_region_plan(region, analysis, logs) for region in analysis.regions)
+    slices = state_slices(
+        analysis.program,
+        analysis.summaries,
+        analysis.graphs,
+        dict(zip(sites, loops, strict=True)),
+        analysis.regions,
+        logs,
+    )
     return Plan(
         project.script.rel,
         modules,
@@ -228,6 +237,7 @@ def _plan(analysis: Analysis) -> Plan:
         tuple(diagnostics),
         extra=extra,
         regions=skippable,
+        slices=slices,
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from florc.plan import LogStatement, LoopPlan, Plan, RegionPlan
+from florc.plan import LogStatement, LoopPlan, Plan, RegionPlan, SlicePlan
 
 _STREAMS = {
     "python": "random",
@@ -38,10 +38,11 @@ def explain(plan: Plan, sizes: Mapping[str, Recorded] | None = None) -> str:
     for loop in plan.loops:
         regions = [region for region in plan.regions if loop.name in region.loops]
         blocks.append(_loop(loop, (sizes or {}).get(loop.name), regions))
+    slices = {log: one for one in plan.slices for log in one.logs}
     for title, captured in (("log statements", False), ("captured", True)):
         logs = [log for log in plan.logs if log.captured == captured]
         if logs:
-            blocks.append(_logs(title, logs))
+            blocks.append(_logs(title, logs, slices))
     if plan.extra.get("unknown"):
         blocks.append(_assumptions(plan))
     if plan.diagnostics:
@@ -225,7 +226,7 @@ def _table(rows: Iterable[Sequence[str]]) -> list[str]:
     ]
 
 
-def _logs(title: str, logs: Sequence[LogStatement]) -> str:
+def _logs(title: str, logs: Sequence[LogStatement], slices: Mapping[str, SlicePlan]) -> str:
     lines = [title]
     for log in logs:
         nests = dict.fromkeys(" > ".join(path) for path in log.paths or (log.loops,))
@@ -235,6 +236,18 @@ def _logs(title: str, logs: Sequence[LogStatement]) -> str:
             notes.append("volatile: depends on the clock, never compared")
         if log.impure:
             notes.append(f"may change training state: {log.impure}")
+        if log.id in slices:
+            notes.append(_answered(slices[log.id]))
         name = f"`{log.name}`" if log.name is not None else "(name not literal)"
         lines.append(f"  {log.file}:{log.line}: {name}  {'; '.join(notes)}")
     return "\n".join(lines)
+
+
+def _answered(one: SlicePlan) -> str:
+    """What a replay executes for a log statement in a training loop's body."""
+    if not one.obstacle:
+        return f"the state at the next head of `{one.loop}` answers it"
+    line = one.obstacle_line
+    if one.obstacle_file:
+        return f"needs the iteration: {one.obstacle} ({one.obstacle_file}:{line})"
+    return f"needs the iteration: {_reason(one.obstacle, line)}"

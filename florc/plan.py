@@ -177,6 +177,25 @@ class RegionPlan:
 
 
 @dataclass(frozen=True)
+class SlicePlan:
+    """Log statements that the state at the loop's next head answers; with an `obstacle`, not so.
+
+    At that head, in the loop's frame, a replay executes `statements` in the place of the iteration
+    before it.
+    """
+
+    loop: str  # the training loop in whose body they are
+    file: str
+    logs: tuple[str, ...]  # ids of the log statements
+    statements: tuple[tuple[int, int], ...] = ()  # (line, column in UTF-8) of each
+    target: str = ""  # the loop's target, where they read it
+    watched: tuple[str, ...] = ()  # regions whose executions must have been recorded
+    obstacle: str = ""  # why the iteration is executed
+    obstacle_file: str = ""  # "": `file`
+    obstacle_line: int = 0
+
+
+@dataclass(frozen=True)
 class ModulePlan:
     """One module of the project that the script reaches."""
 
@@ -217,6 +236,7 @@ class Plan:
     florc: str = "0.1.0"
     extra: dict[str, Any] = field(default_factory=dict)
     regions: tuple[RegionPlan, ...] = ()
+    slices: tuple[SlicePlan, ...] = ()
 
     def loop(self, name: str) -> LoopPlan | None:
         """The loop whose column is `name`, or None."""
@@ -229,11 +249,12 @@ class Plan:
             for name in ("shared", "sinks"):
                 if not loop[name]:
                     del loop[name]
-        for region in data["regions"]:
-            for unset in [name for name, value in region.items() if not value]:
-                del region[unset]
-        if not self.regions:
-            del data["regions"]
+        for section in ("regions", "slices"):
+            for row in data[section]:
+                for unset in [name for name, value in row.items() if not value]:
+                    del row[unset]
+            if not data[section]:
+                del data[section]
         return json.dumps(data, indent=1, sort_keys=True) + "\n"
 
     @classmethod
@@ -296,12 +317,19 @@ class Plan:
             florc=data["florc"],
             extra=data["extra"],
             regions=tuple(_region(r) for r in data.get("regions", ())),
+            slices=tuple(_slice(s) for s in data.get("slices", ())),
         )
 
 
 def _region(data: dict[str, Any]) -> RegionPlan:
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
     return RegionPlan(**values)
+
+
+def _slice(data: dict[str, Any]) -> SlicePlan:
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+    places = tuple((line, column) for line, column in values.get("statements", ()))
+    return SlicePlan(**{**values, "statements": places})
 
 
 def _claim(data: dict[str, Any]) -> Claim:

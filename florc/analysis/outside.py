@@ -84,16 +84,24 @@ def setting(heap: Heap, function: Function, calls: Iterable[LibraryCall]) -> str
         if call.node not in undone:
             return f"{call.shown}() has lasting effects"
     for statement in statements_of(function):
-        for target in _targets(statement):
-            root: ast.expr = target
-            while isinstance(root, (ast.Attribute, ast.Subscript)):
-                root = root.value
-            if root is target or not isinstance(root, ast.Name):
-                continue
-            owner = function.scope.owner(root.id)
-            objs = heap.variable(owner, root.id) if owner and owner.kind != "class" else set()
-            if any(o.kind == "library" for o in objs):
-                return f"{ast.unparse(target)} is assigned, line {statement.lineno}"
+        text = assigned_in_library(heap, function, statement)
+        if text:
+            return f"{text} is assigned, line {statement.lineno}"
+    return ""
+
+
+def assigned_in_library(heap: Heap, function: Function, statement: ast.stmt) -> str:
+    """What of a library's module a statement assigns or deletes, as written, or ""."""
+    for target in _targets(statement):
+        root: ast.expr = target
+        while isinstance(root, (ast.Attribute, ast.Subscript)):
+            root = root.value
+        if root is target or not isinstance(root, ast.Name):
+            continue
+        owner = function.scope.owner(root.id)
+        objs = heap.variable(owner, root.id) if owner and owner.kind != "class" else set()
+        if any(o.kind == "library" for o in objs):
+            return ast.unparse(target)
     return ""
 
 

@@ -57,7 +57,7 @@ def recompute(
 ) -> tuple[tuple[Member, ...], tuple[Recomputed, ...]]:
     """(members to be saved, what is recomputed from them, in the order to do it)."""
     named = {m.path: m for m in result.members}
-    binds = _bindings(program, site, cfg)
+    binds = loop_bindings(program, site, cfg)
     found = {
         name: candidate
         for name, member in named.items()
@@ -144,7 +144,9 @@ def _candidate(
     return _Candidate(name, statement, operands, _EXPRESSION + _CALL * len(calls))
 
 
-def _bindings(program: Program, site: LoopSite, cfg: ControlFlowGraph) -> dict[ast.stmt, set[str]]:
+def loop_bindings(
+    program: Program, site: LoopSite, cfg: ControlFlowGraph
+) -> dict[ast.stmt, set[str]]:
     """Statement of the loop -> names of the frame that it itself may bind."""
     found: dict[ast.stmt, set[str]] = {statement: set() for statement in site.statements}
     for node in cfg.nodes:

@@ -60,6 +60,7 @@ or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is 
 * ``no_grad``: in its scope, or in a function that it decorates, tensors have no history.
 * ``lasting``: it changes what later calls in the process do, or uses input up, in a way that no
   location tells; in a ``with`` statement it is undone.
+* ``process``: what it returns depends on what no location tells (memory in use, a stream's state).
 * ``transparent``: a function that it decorates has the effects and results that it had.
 
 ``[aliases]`` says that what begins with one name is meant by another: ``"tqdm.auto" = "tqdm"``; a
@@ -120,6 +121,7 @@ class Effect:
     training_only: bool = False
     no_grad: bool = False
     lasting: bool = False
+    process: bool = False
     transparent: bool = False
 
 

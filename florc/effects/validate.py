@@ -22,7 +22,7 @@ LOCATION_FIELDS = ("mutates", "keeps", "kills_grads", "advances")
 EFFECT_LISTS = ("mutates", "keeps", "returns", "draws", "calls", "advances", "kills_grads")
 EFFECT_FLAGS = (
     *("trains", "reads_grads", "sink", "swallows", "clock", "reads_files"),
-    *("modes", "training_only", "no_grad", "lasting", "transparent"),
+    *("modes", "training_only", "no_grad", "lasting", "process", "transparent"),
 )
 TYPE_LISTS = ("bases", "scalars", "own", "lacks", "holds", "iterable_calls", "iteration_draws")
 TYPE_FLAGS = (

@@ -16,6 +16,12 @@ def code_for(text: str, source_map: SourceMap, filename: str, *, optimize: int =
     the text are honoured, those of this module don't leak in.  A SyntaxWarning that the text
     provokes is issued at the user's line.  Raises SyntaxError (at the user's line), ValueError.
     """
+    tree = tree_for(text, source_map, filename)
+    return compile(tree, filename, "exec", dont_inherit=True, optimize=optimize)
+
+
+def tree_for(text: str, source_map: SourceMap, filename: str) -> ast.Module:
+    """Parse emitted text, with the user's lines and columns.  Raises as `code_for`."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -27,8 +33,7 @@ def code_for(text: str, source_map: SourceMap, filename: str, *, optimize: int =
     assert isinstance(parsed, ast.Module)
     for warning in caught:
         _reissue(warning, source_map, filename)
-    tree = apply(parsed, source_map)
-    return compile(tree, filename, "exec", dont_inherit=True, optimize=optimize)
+    return apply(parsed, source_map)
 
 
 def _reissue(warning: warnings.WarningMessage, source_map: SourceMap, filename: str) -> None:

@@ -9,6 +9,7 @@ that the compiler changes).  Comment lines in input.py say how it is executed:
     # golden: query SELECT epoch, probe FROM logs WHERE epoch IN (2, 5)          asked for by jumps
     # golden: argv --epochs 3         # golden: exit 1         # golden: jumps no
     # golden: skips evaluate()        calls that replays skip, and no others
+    # golden: answered 3              iterations of which the next head's state gives what is asked
     # golden: broken why              not right yet: nothing is stored, and its tests may fail
 """
 
@@ -244,6 +245,11 @@ class Replayed:
     def skipped(self) -> set[str]:
         """Calls that the workers skipped."""
         return {f"{call}()" for answer in self.answers for call in answer["skipped"]}
+
+    @property
+    def answered(self) -> int:
+        """Iterations that weren't executed for what was wanted of them."""
+        return sum(int(answer["answered"]) for answer in self.answers)
 
     @property
     def notes(self) -> list[str]:

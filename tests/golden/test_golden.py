@@ -75,6 +75,7 @@ def check(run: Execution) -> None:
 
     run.add_statements()
     skipped: set[str] = set()
+    answered = 0
     for sql in run.values("query"):
         replayed = run.replay(sql, from_start=False)
         assert not replayed.problems, replayed
@@ -82,6 +83,7 @@ def check(run: Execution) -> None:
         assert not replayed.notes, replayed
         assert bool(replayed.jumps) == run.may_jump, replayed
         skipped |= replayed.skipped
+        answered += replayed.answered
         (name,) = [column for column in replayed.columns if column in run.truth]
         place = replayed.columns.index(name)
         assert any(row[place] is not None for row in replayed.rows), replayed
@@ -89,7 +91,7 @@ def check(run: Execution) -> None:
         everything = run.replay(whole(sql), from_start=True)
         assert not everything.problems, everything
         assert not everything.jumps, everything
-        assert not everything.skipped, everything
+        assert not everything.skipped and not everything.answered, everything
         assert all(answer["compared"] for answer in everything.answers), everything
         assert_truth(run, name, everything.columns, everything.rows)
     for name in run.truth:
@@ -97,6 +99,8 @@ def check(run: Execution) -> None:
         assert_truth(run, name, columns, rows)
     wanted = run.values("skips")
     assert not wanted or skipped == set(" ".join(wanted).split()), skipped
+    for number in run.values("answered"):
+        assert answered == int(number), answered
 
 
 def whole(sql: str) -> str:

@@ -33,17 +33,18 @@ from .rng import (
 
 def fast_forward(
     iterator: Iterator[Any], k: int, rng_log: Sequence[tuple[int, dict[str, Any]]], start: int = 0
-) -> None:
+) -> Any:
     """Advance `iterator` from position `start` to `k`, setting RNG streams before logged steps.
 
-    Raises RestoreImpossible if it ends too early or fails.
+    Returns the last item.  Raises RestoreImpossible if it ends too early or fails.
     """
     states = dict(rng_log)
+    item = None
     for position in range(start, k):
         if position in states:
             restore_rng(states[position])
         try:
-            next(iterator)
+            item = next(iterator)
         except StopIteration:
             raise RestoreImpossible(
                 "iterator", f"ended after {position} steps, {k} were recorded"
@@ -52,6 +53,7 @@ def fast_forward(
             raise
         except Exception as error:
             raise RestoreImpossible("iterator", one_line(error)) from error
+    return item
 
 
 class IteratorProxy:

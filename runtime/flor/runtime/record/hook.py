@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import sys
@@ -34,10 +35,8 @@ class Emitted:
         `filename` is what tracebacks and `inspect` shall show.
         """
         module = self._modules.get(os.path.realpath(file))
-        if module is None or not module.emitted:
-            return None
-        text = self._texts.get(module.path)
-        if text is None:
+        text = self._texts.get(module.path) if module is not None and module.emitted else None
+        if module is None or text is None:
             return None
         from florc.emit.load import code_for
 
@@ -49,6 +48,16 @@ class Emitted:
         except Exception as error:
             self.note(f"{module.path} runs uninstrumented ({type(error).__name__}: {error})")
             return None
+
+    def tree(self, file: str, filename: str) -> ast.Module | None:
+        """What `code` compiles, or None where it gives None.  Raises SyntaxError, ValueError."""
+        module = self._modules.get(os.path.realpath(file))
+        text = self._texts.get(module.path) if module is not None and module.emitted else None
+        if module is None or text is None:
+            return None
+        from florc.emit.load import tree_for
+
+        return tree_for(text, module.source_map, filename)
 
     def _unchanged(self, file: str, digest: str) -> bool:
         """Whether the user's file is still what was compiled."""

@@ -24,6 +24,7 @@ from ..record.heads import EXHAUSTED, ITERATOR, Watched, made_iterator, watched
 from ..session import Session, key
 from .schedule import Position, Schedule
 from .sink import ReplaySink, words
+from .state_only import OFF, StateOnly
 
 if TYPE_CHECKING:
     from ..checkpoint.graph import Snapshot
@@ -63,6 +64,7 @@ class ReplayHeads:
         restart: Callable[[str, Path | None], NoReturn],
         on_jump: Callable[[dict[str, Any] | None], None],
         promoted: frozenset[tuple[str, str]] = frozenset(),
+        states: StateOnly | None = None,
     ) -> None:
         self.session = session
         self.sink = sink
@@ -76,6 +78,8 @@ class ReplayHeads:
         self.restart = restart
         self.on_jump = on_jump
         self.promoted = promoted  # (loop, path)
+        self.states = states
+        self.item: Any = None  # the last one that a jump has gone past
         self.jumped: list[Position] = []
         self.ended = False  # the script is over: what is closed now was left by its end
         self._left: list[LoopState] = []  # loops left by an exception that was still on its way
@@ -120,6 +124,15 @@ class ReplayHeads:
         if over:
             self.finish("everything wanted is done" if schedule.finished() else "end of the run")
         if self.jumps and state.plan is not None and state.plan.jump:
+            if self.states is not None:
+                over = False
+                while (stop := self._answering(self.states, outer, state, target)) is not None:
+                    over = self._answer(self.states, stop, loop, frame, outer)
+                    target = schedule.at_head(outer, state.name, state.index)
+                if schedule.finished():
+                    self.finish("everything wanted is done")
+                if over:
+                    return True
             stop = self._best(outer, state, target)
             while stop is not None:
                 outcome = self._jump(stop, loop, frame, outer)
@@ -210,6 +223,30 @@ class ReplayHeads:
                 best = stop
         return best
 
+    def _answering(
+        self, states: StateOnly, outer: Position, state: LoopState, target: int | None
+    ) -> Stop | None:
+        """The checkpoint behind the iteration wanted next, if that answers all that is wanted."""
+        if target is None or not states.answers((*outer, (state.name, target))):
+            return None
+        for stop in self.stops.get((outer, state.name), ()):
+            if stop.index == target + 1 and stop.base == state.base and not stop.lacks:
+                if stop.file.name not in self.banned:
+                    return stop
+        return None
+
+    def _answer(
+        self, states: StateOnly, stop: Stop, loop: Loop, frame: FrameType, outer: Position
+    ) -> bool:
+        """Go to `stop`, evaluate what is wanted of the iteration before; True: the loop is over."""
+        outcome = self._jump(stop, loop, frame, outer)
+        if outcome is None:
+            return False
+        why = states.execute(loop, frame, stop.index - 1, self.item)
+        if why:
+            self.restart(why, Path(OFF))
+        return outcome
+
     def _say_lacking(self, stop: Stop) -> None:
         names = ", ".join(stop.lacks)
         self.session.note(
@@ -290,7 +327,7 @@ class ReplayHeads:
         inner = it.it if isinstance(it, Watched) else it
         seen = snapshot.meta.get(ITERATOR) or {}
         start, end = state.index - state.base, stop.index - stop.base
-        fast_forward(inner, end, seen.get("log", ()), start)
+        self.item = fast_forward(inner, end, seen.get("log", ()), start)
         if isinstance(it, Watched):
             it.draws.count = end
         if over:

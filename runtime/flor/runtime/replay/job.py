@@ -91,6 +91,7 @@ class Answer:
     stale: list[str] = field(default_factory=list)  # inputs that are newer than the run
     jumps: list[Position] = field(default_factory=list)
     executed: int = 0  # iterations of training loops
+    answered: int = 0  # iterations whose log slices the next head's state answered
     stored: int = 0  # hindsight values
     skipped: dict[str, int] = field(default_factory=dict)  # call of a region -> how often
 

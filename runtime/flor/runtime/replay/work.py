@@ -26,10 +26,11 @@ from ..versions.git import GitError
 from .demand import NO_RUN, demand, visible
 from .prepare import Placed, Preparer, Ready, Today, renamed_script, todays_texts
 from .rounds import Rounds
+from .state_only import answered
 
 if TYPE_CHECKING:
     from florc.emit.build import Build
-    from florc.plan import LogStatement
+    from florc.plan import LogStatement, Plan
 
     from ..places import Moved
     from ..store.rows import Run
@@ -142,6 +143,7 @@ class _Requester:
         self.diffs: list[tuple[tuple[int, ...], str]] = []
         self.versions: list[Version] = []
         self.every: list[LogStatement] = []
+        self.plans: dict[int, Plan] = {}  # of the runs that lack something
         self.told: set[str] = set()  # refusals
 
     def derive(self, script: str | None) -> Request:
@@ -283,6 +285,7 @@ class _Requester:
         by_id = {run.run: run for run in members}
         for one in found.runs:
             run = by_id[one.run]
+            self.plans[one.run] = ready.build.plan
             try:
                 _not_running(self.store, run, one)
             except FlorError as error:
@@ -296,7 +299,7 @@ class _Requester:
 
     def estimate(self, run: Run, one: RunDemand) -> Estimate:
         """What replaying a demand would take."""
-        return _estimate(self.store, run, one, self.jumps)
+        return _estimate(self.store, run, one, self.jumps, self.plans.get(run.run))
 
     def _say(self, refusal: str) -> None:
         if refusal not in self.told:
@@ -440,7 +443,9 @@ def seconds(text: str | None) -> float:
     return datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp()
 
 
-def _estimate(store: Store, run: Run, one: RunDemand, jumps: bool) -> Estimate:
+def _estimate(
+    store: Store, run: Run, one: RunDemand, jumps: bool, plan: Plan | None
+) -> Estimate:  # fmt: skip
     """Iterations of outermost loops to execute, and how long they took when recorded."""
     times: dict[str, list[tuple[int, float]]] = {}
     for iteration in store.iterations(run.run):
@@ -458,6 +463,9 @@ def _estimate(store: Store, run: Run, one: RunDemand, jumps: bool) -> Estimate:
     for position in one.positions:
         if position:
             wanted.setdefault(position[0][0], set()).add(position[0][1])
+    free: set[tuple[str, int]] = set()
+    if plan is not None and all(promotion.guarded for promotion in promotions):
+        free = _from_states(store, run, one, plan)
     begun, ended = seconds(run.started), seconds(run.ended)
     first = min((rows[0][1] for rows in times.values()), default=ended or begun)
     total = max(0.0, first - begun)
@@ -471,7 +479,9 @@ def _estimate(store: Store, run: Run, one: RunDemand, jumps: bool) -> Estimate:
         end = begins[later] if later < len(begins) else ended or rows[-1][1]
         lasts = [*(t for _, t in rows[1:]), end]
         spent = {i: max(0.0, b - a) for (i, a), b in zip(rows, lasts)}
-        for start, run_of in _stretches(sorted(wanted.get(loop, ())), sorted(stops.get(loop, ()))):
+        passed = {i for name, i in free if name == loop and i + 1 in stops.get(loop, ())}
+        mine = sorted(wanted.get(loop, ()))
+        for start, run_of in _stretches(mine, sorted(stops.get(loop, ())), passed):
             executed = [i for i in run_of if i in spent]
             count += len(executed)
             total += sum(spent[i] for i in executed)
@@ -479,16 +489,36 @@ def _estimate(store: Store, run: Run, one: RunDemand, jumps: bool) -> Estimate:
     return Estimate(count, total, tuple(starts))
 
 
-def _stretches(wanted: list[int], stops: list[int]) -> list[tuple[int, range]]:
-    """(checkpoint or -1, indexes executed) for each jump of a loop's replay."""
+def _from_states(store: Store, run: Run, one: RunDemand, plan: Plan) -> set[tuple[str, int]]:
+    """(loop, index) of outermost loops' iterations that checkpoints behind them answer."""
+    old = store.plan(run.run)
+    known = frozenset(log.id for log in old.logs) if old is not None else frozenset()
+    wanted = {place: [s.name for s in found] for place, found in one.wanted.items() if place}
+    return {place[0] for place in answered(plan, wanted, known) if len(place) == 1}
+
+
+def _stretches(
+    wanted: list[int], stops: list[int], passed: Collection[int] = ()
+) -> list[tuple[int, range]]:
+    """(checkpoint or -1, indexes executed) for each jump of a loop's replay.
+
+    The iterations `passed` aren't executed: the checkpoints behind them answer what is wanted;
+    of such in a row the first is told.
+    """
     out: list[tuple[int, range]] = []
     at = 0  # the next head
     for index in wanted:
+        if index in passed:
+            here = range(index + 1, index + 1)
+            row = bool(out) and not out[-1][1] and index == at
+            out[len(out) - row :] = [(out[-1][0] if row else index + 1, here)]
+            at = index + 1
+            continue
         place = bisect_right(stops, index)
         stop = stops[place - 1] if place else -1
-        if stop > at or not out:
+        if stop > at or not out or not out[-1][1]:
             begin = max(stop, at)
-            out.append((stop if stop > at else -1, range(begin, index + 1)))
+            out.append((stop if stop > at or out else -1, range(begin, index + 1)))
         else:
             start, done = out[-1]
             out[-1] = (start, range(done.start, index + 1))

@@ -37,6 +37,7 @@ from .laid import LaidOut
 from .regions import ReplayRegions
 from .schedule import Position, Schedule
 from .sink import ReplaySink, split
+from .state_only import OFF, StateOnly
 
 if TYPE_CHECKING:
     from florc.emit.build import Build
@@ -52,6 +53,7 @@ class Worker:
 
     overlay: Overlay
     laid: LaidOut
+    emitted: hook.Emitted
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -112,14 +114,22 @@ class Worker:
         self.regions: ReplayRegions | None = None
         # Where the analysis was wrong once, nothing that rests on it alone is left out.
         wrong = any(not p.guarded for p in self.promotions)
-        if job.skip and job.jumps and plan.regions and not wrong:
+        if job.skip and job.jumps and not wrong and (plan.regions or plan.slices):
             with Store.open(self.root) as store:
                 entries = store.regions(job.run)
-            self.regions = ReplayRegions(self.session, plan, self.sink, entries, self._not_skipped)
-            self.session.regions = self.regions
+            if plan.regions:
+                failed = self._not_skipped
+                self.regions = ReplayRegions(self.session, plan, self.sink, entries, failed)
+                self.session.regions = self.regions
+            if plan.slices and OFF not in job.banned:
+                states = StateOnly(self.session, plan, self.sink, self._tree, entries)
+                self.heads.states = states
 
     def _not_skipped(self, why: str) -> NoReturn:
         self.restart(why, None, no_jumps=True)
+
+    def _tree(self, file: str, filename: str) -> ast.Module | None:
+        return self.emitted.tree(file, filename)
 
     def skipping(self) -> bool:
         """Whether something that the run did was not done again."""
@@ -173,6 +183,7 @@ class Worker:
         else:
             emitted = hook.Emitted(self.root, self.build, "replay", self.session.note)
             hook.install(emitted)
+        self.emitted = emitted
         laid = LaidOut(self.root, Path(job.scratch), Path(job.folder), job.laid)
         self.overlay = overlay.activate(
             Path(job.scratch),
@@ -314,6 +325,7 @@ class Worker:
             answer.stored = self.sink.stored
             answer.skipped = dict(self.regions.skipped) if self.regions is not None else {}
             answer.executed = self.sink.executed
+            answer.answered = self.heads.states.count if self.heads.states is not None else 0
             answer.jumps = self.heads.jumped
             answer.notes = self.session.notes
             answer.write(Path(self.job.answer))

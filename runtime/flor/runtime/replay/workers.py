@@ -18,6 +18,7 @@ from .. import hashseed
 from ..errors import FlorError
 from .job import RESTART, Answer, Job
 from .schedule import Position
+from .state_only import OFF
 from .work import Work, seconds
 
 if TYPE_CHECKING:
@@ -102,7 +103,11 @@ class Workers:
                 jumps = False
                 notes.append(f"replayed from the start: {answer.why}")
             else:
-                notes.append(f"replayed without checkpoint {sorted(progress)[0]}: {answer.why}")
+                first = sorted(progress)[0]
+                what = (
+                    "by executing the iterations" if first == OFF else f"without checkpoint {first}"
+                )
+                notes.append(f"replayed {what}: {answer.why}")
 
     def _job(
         self, work: Work, part: list[Position], number: int, jumps: bool,

@@ -1,4 +1,4 @@
-# golden: add-after "scheduler.step(loss)" flor.log("probe", [p.sum().item() for p in model.parameters()])
+# golden: add-after "scheduler.step(loss)" flor.log("probe", sums + [p.sum().item() for p in model.parameters()])
 # golden: query SELECT epoch, probe FROM logs WHERE epoch = 3
 # golden: skips evaluate() confusion() drawn()
 """Evaluation passes: loaders draw from torch's stream, BatchNorm and dropout are off in one of them."""

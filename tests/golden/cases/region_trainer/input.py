@@ -1,4 +1,4 @@
-# golden: add-after "self.best = min(self.best, metrics['loss'])" flor.log("probe", [self.best, *[w.sum().item() for w in self.nets[0].parameters()]])
+# golden: add-after "self.best = min(self.best, metrics['loss'])" flor.log("probe", [self.best, losses.mean(), *[w.sum().item() for w in self.nets[0].parameters()]])
 # golden: query SELECT epoch, probe FROM logs WHERE epoch = 4
 # golden: skips self.validate() self.snapshot()
 """Regions in methods: models in a list, a helper object made inside, what only looks like a region."""
