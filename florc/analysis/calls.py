@@ -879,7 +879,7 @@ class Calls(Special):
             self.record("sink", reason=shown)
         if effect.clock:
             self.record("clock", reason=shown)
-        if effect.reads_files and not _opens_to_write(node):
+        if effect.reads_files and (effect.returns == ("none",) or not _opens_to_write(node)):
             self.record("read_file", reason=shown)
         for location in effect.advances:
             self.advance(at(location), shown)
@@ -1284,9 +1284,10 @@ def _opens_to_write(node: ast.AST) -> bool:
     """Whether a call has a mode as of `open` that can only be for writing."""
     if not isinstance(node, ast.Call):
         return False
-    given = [*node.args, *(k.value for k in node.keywords if k.arg == "mode")]
+    positional = node.args[1:] if isinstance(node.func, ast.Name) else node.args  # or a method's
+    given = [*positional, *(k.value for k in node.keywords if k.arg == "mode")]
     modes = [a.value for a in given if isinstance(a, ast.Constant) and isinstance(a.value, str)]
-    return any(m[:1] in ("w", "a", "x") and "+" not in m and len(m) <= 3 for m in modes)
+    return any(m[:1] in ("w", "a", "x") and set(m) <= set("waxbt") for m in modes)
 
 
 def _generator(obj: Obj) -> bool:

@@ -768,3 +768,26 @@ def test_what_another_branch_changes_later_is_not_recomputed(tmp_path: Path) -> 
     same = only_loop(tmp_path, text.replace("CHANGE", "total -= 0.1"))
     assert [each.path for each in same.recomputed] == ["table"]
     assert not only_loop(tmp_path, text.replace("CHANGE", "best -= 0.1")).recomputed
+
+
+@pytest.mark.parametrize(
+    ("call", "reads"),
+    [
+        ('os.path.exists("a")', True),
+        ('open("w").read()', True),
+        ('pathlib.Path("x").read_text()', True),
+        ('open("log", "w")', False),
+        ('open("log", mode="ab")', False),
+        ('pathlib.Path("log").open("w")', False),
+        ('open("log", "w+")', True),
+    ],
+)
+def test_a_name_is_no_mode(tmp_path: Path, call: str, reads: bool) -> None:
+    text = f"""
+import os, pathlib
+best = 0
+for epoch in range(3):
+    best += 1
+    {call}
+"""
+    assert only_loop(tmp_path, text).rereads is reads
