@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,9 @@ UNWRITABLE = "cannot be written"
 """In the compiler's message when it is the build folder, not the script, that is at fault."""
 
 
+Compile = Callable[[Target, "Path | None"], tuple[int, list[str]]]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A build, or one line that says why there is none (the script then runs as it is)."""
@@ -37,9 +41,12 @@ class Outcome:
     why: str = ""
 
 
-def get_build(target: Target, cwd: Path | None = None) -> Outcome:
+def get_build(
+    target: Target, cwd: Path | None = None, compiler: Compile | None = None
+) -> Outcome:  # fmt: skip
     """The build of `target`, compiled if it is stale; `cwd`: from where a module is looked for.
 
+    `compiler` does what compile_target does, which is the default.
     Raises FlorError (exit 2) for what the user must mend: a syntax error, an unreadable file.
     """
     from florc.emit.build import fresh_build
@@ -47,7 +54,7 @@ def get_build(target: Target, cwd: Path | None = None) -> Outcome:
     build = fresh_build(target.root, target.file, module=target.module)
     if build is not None:
         return Outcome(build)
-    code, lines = compile_target(target, cwd)
+    code, lines = (compiler or compile_target)(target, cwd)
     if code == 2 and not any(UNWRITABLE in line for line in lines):
         raise FlorError(lines[0] if lines else f"{target.script} can't be compiled")
     build = fresh_build(target.root, target.file, module=target.module) if code == 0 else None

@@ -23,6 +23,7 @@ from ..versions import git
 from ..versions.capture import decoded, read_source
 from ..versions.contents import Version, encoded, of_run
 from ..versions.listing import list_files
+from .compiler import Compiler
 from .memory import Memory
 from .packages import differences
 
@@ -95,6 +96,7 @@ class Preparer:
     place: Workplace
     names: Collection[str] | None
     _known: dict[tuple[object, ...], Ready | FlorError] = field(default_factory=dict)
+    compiler: Compiler = field(default_factory=Compiler)
     _disks: dict[bool, Mapping[str, Entry]] = field(default_factory=dict)
 
     @property
@@ -257,7 +259,7 @@ class Preparer:
         cwd = folder / os.path.relpath(self.moved(run).path(run.cwd or str(self.root)), real)
         inside = Path(os.path.normpath(cwd)).is_relative_to(folder) and cwd.is_dir()
         try:
-            outcome = get_build(target, cwd if inside else folder)
+            outcome = get_build(target, cwd if inside else folder, self.compiler.compile)
         except FlorError as error:
             raise FlorError(error.message.replace(f"{folder}{os.sep}", ""), 1) from None
         if outcome.build is None:

@@ -23,6 +23,7 @@ from ..store import Store
 from ..ui.numbers import runs_named
 from ..versions.contents import of_run
 from ..versions.git import GitError
+from .compiler import Compiler
 from .demand import NO_RUN, demand, visible
 from .prepare import Placed, Preparer, Ready, Today, renamed_script, todays_texts
 from .rounds import Rounds
@@ -187,10 +188,10 @@ class _Requester:
         """Today's script for runs of one script; it may go by another name today."""
         try:
             if given or os.path.exists(path):
-                return _compiled(self.root, path, module)
+                return _compiled(self.root, path, module, self.preparer.compiler)
             found = self._renamed(group[-1])
             if found is not None:
-                return _compiled(self.root, str(self.root / found), None)
+                return _compiled(self.root, str(self.root / found), None, self.preparer.compiler)
             from_script(path, [])
         except FlorError as error:
             return Today(None, None, {}, error.message)
@@ -383,11 +384,11 @@ def _by_script(
     return groups
 
 
-def _compiled(root: Path, path: str, module: str | None) -> Today:
+def _compiled(root: Path, path: str, module: str | None, compiler: Compiler) -> Today:
     """Today's script, compiled.  Raises FlorError."""
     target = from_script(path, [])
     target = Target(str(target.file), module, (), target.file, root)
-    outcome = get_build(target)
+    outcome = get_build(target, None, compiler.compile)
     if outcome.build is None:
         raise FlorError(f"{os.path.relpath(path)} can't be replayed: {outcome.why}", 1)
     return Today(target, outcome.build, todays_texts(root, outcome.build.plan))
