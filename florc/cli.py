@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PASSES = (
     "ast", "scopes", "cfg", "defuse", "liveness", "callgraph", "heap", "effects", "loops",
-    "regions", "plan", "record", "replay", "source-map",
+    "regions", "slices", "plan", "record", "replay", "source-map",
 )  # fmt: skip
 """What --emit prints; the last three come from the emitter."""
 DONE, REFUSED, BAD_INPUT, OUR_FAULT = 0, 1, 2, 123

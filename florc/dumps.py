@@ -40,6 +40,7 @@ class Dumps(dict[str, str]):
             "effects": self._effects,
             "loops": self._loops,
             "regions": self._regions,
+            "slices": self._slices,
             "unknown": self._unknown,
         }
 
@@ -199,6 +200,22 @@ class Dumps(dict[str, str]):
                 lines.append(f"executed: {region.obstacle}, {region.place}:{region.line}")
             else:
                 lines += [f"watches {path}" for path in region.watch]
+        return found
+
+    def _slices(self) -> Sections:
+        logs = {log.id: log for log in self._plan.logs}
+        found: Sections = {}
+        for one in self._plan.slices:
+            own = [logs[log] for log in one.logs]
+            lines = found[f"{one.file}:{own[0].line} {one.loop}"] = []
+            lines += [f"logs {log.name or '(name not literal)'}" for log in own]
+            if one.obstacle:
+                place = f"{one.obstacle_file or one.file}:{one.obstacle_line}"
+                lines.append(f"needs the iteration: {one.obstacle}, {place}")
+                continue
+            places = " ".join(str(line) for line, _ in one.statements)
+            lines.append(f"executes {places}" + (f" with {one.target}" if one.target else ""))
+            lines += [f"watched {region}" for region in one.watched]
         return found
 
 

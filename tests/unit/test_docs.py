@@ -98,7 +98,7 @@ def test_effect_fields_are_documented() -> None:
 def test_plan_fields_are_documented() -> None:
     text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
     kinds = (plan.Plan, plan.ModulePlan, plan.LoopPlan, plan.LogStatement, plan.Member)
-    kinds += (plan.RegionPlan,)
+    kinds += (plan.RegionPlan, plan.SlicePlan)
     for kind in (*kinds, plan.Diagnostic):
         fields = [f.name for f in dataclasses.fields(kind)]
         assert [name for name in fields if not re.search(rf"`{name}`", text)] == []

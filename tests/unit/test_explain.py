@@ -30,6 +30,7 @@ SCRIPT = dedent("""
     for i in range(3):
         note(i, xs)
         mystery(ys)
+        flor.log("last", i)
     flor.log("after", len(ys))
 """)
 
@@ -45,7 +46,13 @@ def test_a_log_in_a_callee_is_placed_in_the_loops_that_call_it(project: Path) ->
     text = explain(compile_project(project / "fit.py").plan)
     first, second = re.findall(r"training loop `(\w+)`", text)
     assert f"fit.py:7: `size`  {first} or {second}\n" in text
-    assert "fit.py:16: `after`  outside the loops\n" in text
+    assert "fit.py:17: `after`  outside the loops\n" in text
+
+
+def test_what_answers_a_log_statement(project: Path) -> None:
+    text = explain(compile_project(project / "fit.py").plan)
+    (line,) = re.findall(r"fit.py:16: `last`  (.*)", text)
+    assert re.fullmatch(r"(\w+); the state at the next head of `\1` answers it", line)
 
 
 def test_sinks_and_assumptions(project: Path) -> None:
