@@ -83,7 +83,8 @@ class Reader:
         """Old definitions at the next statement, if the old version refines a value before that.
 
         In `loss = f(x); loss += penalty; loss.backward()` the log statement of a new version
-        without the second statement means the loss that is used.
+        without the second statement means the loss that is used.  So it does if the new version's
+        `f` has that statement now.
         """
         if read.binding.kind != "local" or len(read.images) != 1:
             return frozenset()
@@ -98,7 +99,7 @@ class Reader:
                 return frozenset()
             sites = self.old_bound.at(image.block, image.position, read.name).sites
             more = sites - read.images
-            if not more or any(self._source_of(site) is not None for site in more):
+            if not more or any(self._goes_elsewhere(site, read) for site in more):
                 return frozenset()
             if sites & read.images or all(
                 site[1] >= 0 and _refines(self.old.statements[site[1]].node, read.name)
@@ -106,6 +107,18 @@ class Reader:
             ):
                 return sites
         return frozenset()
+
+    def _goes_elsewhere(self, site: Site, read: Read) -> bool:
+        """Whether an old definition has a counterpart that doesn't belong to what is read."""
+        source = self._source_of(site)
+        if source is None:
+            return False
+        called = {
+            getattr(call.func, "attr", getattr(call.func, "id", ""))
+            for _, index in read.binding.sites if index >= 0
+            for call in ast.walk(self.new.statements[index].node) if isinstance(call, ast.Call)
+        }  # fmt: skip
+        return source.unit.kind != "function" or getattr(source.unit.node, "name", "") not in called
 
     def _resolved(self, bound: Bindings, sites: frozenset[Site], name: str) -> frozenset[Site]:
         """Definitions, with those that a caller gives for a parameter of a unit of one version."""

@@ -1,10 +1,12 @@
 # golden: add-before "scheduler.step()" flor.log("probe", [epoch, norm_of(model).item(), *[p.sum().item() for p in model.parameters()]])
 # golden: add-after "best = min(best, error)" flor.log("last", [best, optimizer.param_groups[0]["lr"], model[1].running_mean.tolist()])
 # golden: add-before "best = min(best, error)" flor.log("executed", [scheduler.last_epoch, best, len(seen)])
+# golden: add-into "for number, layer in enumerate(model):" flor.log("layer", sum(p.norm().item() for p in layer.parameters()) + epoch)
+# golden: query SELECT epoch, number, layer FROM logs WHERE epoch IN (2, 5)
 # golden: query SELECT epoch, probe FROM logs WHERE epoch IN (2, 3, 7)
 # golden: query SELECT epoch, last FROM logs WHERE epoch IN (4, 7)
 # golden: query SELECT epoch, executed FROM logs WHERE epoch = 6
-# golden: answered 5
+# golden: answered 7
 """What the next head's state answers, and what only looks like it."""
 import random
 
@@ -58,6 +60,8 @@ for epoch in range(1, 8):
     flor.log("loss", loss.item())  # bound in the iteration
     flor.log("kept", kept)  # assigned by a function behind it
     flor.log("rate", optimizer.param_groups[0]["lr"])  # changed by the scheduler
+    for number, layer in enumerate(model):
+        pass
     scheduler.step()
     error = evaluate(model)  # leaves the weights and the statistics alone, which is watched
     best = min(best, error)
