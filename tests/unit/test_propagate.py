@@ -366,6 +366,61 @@ def test_code_that_was_inlined_then() -> None:
     assert '            loss.backward()\n            flor.log("l", loss)\n' in got
 
 
+def test_what_a_function_does_now_was_done_behind_its_call() -> None:
+    """The old version replaces what the new one's `prepare` gives: that is the value's making."""
+    old = text("""\
+        class Trainer:
+            def fit(self, samples):
+                self.model.train()
+                total = 0
+                for sample in samples:
+                    sample = self.prepare(sample)
+                    if sample is None:
+                        sample = self.prepare(self.dummy)
+                        ignored = True
+                    else:
+                        if self.dummy == "DUMMY":
+                            self.dummy = sample
+                        ignored = False
+                    total += self.step(sample, ignored)
+                    self.count += 1
+                return total
+
+            def prepare(self, sample):
+                if sample is None or len(sample) == 0:
+                    return None
+                sample = move_to_device(sample)
+                return sample
+    """)
+    new = text("""\
+        import flor
+        class Trainer:
+            def fit(self, samples):
+                self.model.train()
+                total = 0
+                for sample in samples:
+                    sample, ignored = self.prepare(sample)
+                    flor.log("sample", len(sample))
+                    total += self.step(sample, ignored)
+                    self.count += 1
+                return total
+
+            def prepare(self, sample):
+                if sample is None or len(sample) == 0:
+                    sample, _ = self.prepare(self.dummy)
+                    return sample, True
+                sample = move_to_device(sample)
+                if self.dummy == "DUMMY":
+                    self.dummy = sample
+                return sample, False
+    """)
+    outcome, got = one(new, old)
+    assert outcome.kind == "placed"
+    lines = got.splitlines()
+    place = next(n for n, line in enumerate(lines) if "flor.log" in line)
+    assert "total +=" in lines[place + 1]
+
+
 def test_a_module_that_was_split_since() -> None:
     new = with_log(
         'flor.log("h", hits)', after="            hits += (scores.argmax(1) == y).sum().item()\n"
