@@ -285,8 +285,8 @@ def test_restarted_worker_replaces_its_values(tmp_path: Path) -> None:
         "    size = len(open('.out.txt').read())\n"
         "print(size)\n"
     )
-    statements = "    flor.log('probe', w[-1])\n" * 2
-    edited = script.replace("    with", statements + "    with")
+    statements = "    flor.log('probe', w[-1] * out.closed)\n" * 2  # needs the iteration
+    edited = script.replace("    size", statements + "    size")
     recorded_then(tmp_path, script, edited, "--budget", "0.9")
     sql = "SELECT k, probe FROM logs WHERE k IN (3, 5)"
     result = harness.flor(tmp_path, "replay", "--yes", "--format", "json", sql)
