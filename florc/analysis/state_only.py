@@ -25,7 +25,7 @@ from florc.analysis.liveness import names_of, solve_backward
 from florc.analysis.logs import log_accesses
 from florc.analysis.loops import LoopSite
 from florc.analysis.objects import Access, Function, Obj
-from florc.analysis.outside import assigned_in_library
+from florc.analysis.outside import assigned_in_library, decorated
 from florc.analysis.program import Program
 from florc.analysis.reads import Reads, change_in, reads
 from florc.analysis.recompute import loop_bindings
@@ -225,6 +225,13 @@ def _leaves_nothing(context: _Context, site: LoopSite, found: _Slice) -> None:
         if not isinstance(statement, _ALLOWED):
             kind = type(statement).__name__.lower()
             raise _ObstacleError(f"a {kind} statement belongs to it", line=statement.lineno)
+        for name in _bound(statement):
+            if name in found.names:  # at the head it has its value already
+                raise _ObstacleError(f"it assigns {name}", line=statement.lineno)
+    for function in found.ran:
+        why = decorated(heap, function)
+        if why:
+            raise _ObstacleError(why)
     for node in found.nodes:
         if isinstance(node, _SUSPENDING):
             raise _ObstacleError("it suspends, or binds names within expressions")

@@ -13,6 +13,7 @@ from florc.driver import compile_project
 from florc.plan import LogStatement, Plan, SlicePlan
 
 HEAD = """\
+import functools
 import os
 import random
 import time
@@ -44,6 +45,11 @@ def norm_of(module):
     for p in module.parameters():
         total += p.norm()
     return total
+
+
+@functools.lru_cache
+def cached(n):
+    return n
 
 
 def shuffled(values):
@@ -120,7 +126,7 @@ def said(one: SlicePlan) -> str:
          "it reads gradients, which the next head's checkpoint may lack"),
         ("L(getattr(net[0].weight, 'grad').norm().item())",
          "it may read gradients, which the next head's checkpoint may lack"),
-        ("L(writer.name)", "builtins.file@13 belongs to the outside and is never saved"),
+        ("L(writer.name)", "builtins.file@14 belongs to the outside and is never saved"),
         ("L(best)\nbest = max(best, 1.0)", "best is assigned afterwards"),
         ("L(best)\nif epoch:\n    pass\nelse:\n    best = 1.0", "best is assigned afterwards"),
         ("L(best)\nfor best in [1.0]:\n    pass", "best is assigned afterwards"),
@@ -138,6 +144,10 @@ def said(one: SlicePlan) -> str:
          "torch.backends.cudnn.benchmark is assigned"),
         ("L((n := 3))", "it suspends, or binds names within expressions"),
         ("if best:\n    last = 1\n    L(2)", NEXT),
+        ("if best > 0:\n    best = best * 2\n    L(best)", "it assigns best"),
+        ("if epoch:\n    best += 1\n    L(best)", "it assigns best"),
+        ("for best in [best]:\n    L(best)", "it assigns best"),
+        ("L(cached(3))", "cached is decorated by functools.lru_cache"),
         ("for _ in range(2):\n    opt.step()\n    L(1)", "it isn't pure: opt.step() mutates it"),
     ],
 )  # fmt: skip
