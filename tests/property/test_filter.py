@@ -212,6 +212,20 @@ def test_tricky(sql):
         check([run_of(random), run_of(random)], sql)
 
 
+@pytest.mark.parametrize(
+    "where",
+    ["lr < CASE WHEN h > 1 THEN epoch ELSE 2 END", "step IS NULL", "loss IS NULL OR e > 8", "h < 0"],
+)
+def test_rows_of_a_new_loop_have_nothing_of_the_loop_beside_them(where):
+    """The version had no loop `i`: what is known of the steps doesn't hold for its rows."""
+    positions = [(), (("epoch", 0),), (("epoch", 0), ("step", 0)), (("epoch", 0), ("i", 0))]
+    spec = SimpleNamespace(
+        lr=0, positions=positions, had={"h"}, planned=True, new=True,
+        values={("h", positions[2]): 2, ("loss", positions[2]): 1, ("e", positions[3]): 3},
+    )  # fmt: skip
+    check([spec], f"SELECT epoch, step, i, e FROM logs WHERE {where}")
+
+
 def case(seed):
     """Runs and a query."""
     random = Random(seed)

@@ -49,7 +49,7 @@ class Sight:
         connection: sqlite3.Connection,
         paths: Mapping[int, Path],
         lacks: Mapping[int, Sequence[Lack]],
-        hidden: Mapping[int, Collection[str]],
+        hidden: Mapping[int, frozenset[str]],
         dark: Collection[int],
         names: Collection[str],
         *,
@@ -64,6 +64,7 @@ class Sight:
         self.everything = everything
         self._ids = dict(connection.execute("SELECT name, name_id FROM names").fetchall())
         self._blank: dict[str, set[int]] = {}
+        self._inner = self._inner_columns()
 
     def unknowns(self, catalogue: Catalogue) -> Unknowns:
         """For the derivation."""
@@ -78,9 +79,31 @@ class Sight:
                 columns[column] = True
                 if name in lacking:
                     hindsight.add(column)
-            elif family == "loop" and name in loops:
+            elif (family == "loop" and name in loops) or self._inner.get((family, name)):
                 columns[column] = True
         return Unknowns(columns, frozenset(hindsight), bool(loops))
+
+    def _inner_columns(self) -> dict[tuple[str, str], set[int]]:
+        """Family and name of columns -> runs where an iteration of a new loop may lack them.
+
+        The iteration makes a row of its own, beside those of other loops in the same nest: it has
+        the values from around the new loop only.
+        """
+        found: dict[tuple[str, str], set[int]] = defaultdict(set)
+        columns = {
+            "log": "SELECT name, shape FROM name_shapes JOIN names USING (name_id)",
+            "loop": "SELECT loop, shape FROM loop_shapes JOIN shapes USING (shape)",
+        }
+        for run, loops in self.hidden.items():
+            nests = {path for lack in self.lacks.get(run, ()) for path in lack.statement.paths}
+            nests.update(self.paths.values())
+            around = {outside(path, loops) for path in nests if not loops.isdisjoint(path)}
+            for family, query in columns.items():
+                for name, shape in self.connection.execute(f"{query} WHERE run = ?", (run,)):
+                    path = self.paths[shape]
+                    if any(nest[: len(path)] != path for nest in around):
+                        found[family, name].add(run)
+        return found
 
     # -- views ---------------------------------------------------------------------------------
 
@@ -111,9 +134,10 @@ class Sight:
 
     def _flag(self, family: str, name: str) -> str:
         """SQL: whether a column of the row isn't known."""
+        inner = self._inner.get((family, name), set())
         if family == "loop":
-            return _among({run for run, loops in self.hidden.items() if name in loops})
-        parts = []
+            return _among(inner | {run for run, loops in self.hidden.items() if name in loops})
+        parts = [_among(inner)] if inner else []
         always = {*self.hidden, *self.dark} if name in self.names or self.hidden else set()
         always = {r for r in always if r in self.dark or self._lacks(r, name)}
         if always:
@@ -185,6 +209,11 @@ class Sight:
                     some.add(run)
             self._blank[name] = set(self.lacks) - some
         return self._blank[name]
+
+
+def outside(path: Path, loops: Collection[str]) -> Path:
+    """The nest around the outermost of `loops` in a nest."""
+    return path[: min(path.index(loop) for loop in loops if loop in path)]
 
 
 def _among(runs: Collection[int]) -> str:
