@@ -214,7 +214,12 @@ def test_tricky(sql):
 
 @pytest.mark.parametrize(
     "where",
-    ["lr < CASE WHEN h > 1 THEN epoch ELSE 2 END", "step IS NULL", "loss IS NULL OR e > 8", "h < 0"],
+    [
+        "lr < CASE WHEN h > 1 THEN epoch ELSE 2 END",
+        "step IS NULL",
+        "loss IS NULL OR e > 8",
+        "h < 0",
+    ],
 )
 def test_rows_of_a_new_loop_have_nothing_of_the_loop_beside_them(where):
     """The version had no loop `i`: what is known of the steps doesn't hold for its rows."""
