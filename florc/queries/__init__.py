@@ -11,7 +11,7 @@ from .context import ROWS, UNKNOWN, Unknowns
 from .errors import QueryError
 from .needs import NODE, Need, derive
 from .parse import parse_query
-from .selectivity import selectivity
+from .selectivity import conditions, selectivity
 
 __all__ = [
     "NODE",
@@ -25,6 +25,7 @@ __all__ = [
     "Scan",
     "Unknowns",
     "analyse",
+    "conditions",
     "derive",
     "fold",
     "parse_query",

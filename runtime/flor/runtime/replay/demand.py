@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from florc.queries import analyse, selectivity
+from florc.queries import analyse, conditions, selectivity
 
 from ..store.positions import ROOT, Position, shape_paths
 from ..store.relation import Views
@@ -16,6 +17,7 @@ from .sight import Sight, answers
 
 if TYPE_CHECKING:
     from florc.plan import LogStatement
+    from florc.queries import Analysis
 
     from ..store.store import Store
 
@@ -25,6 +27,10 @@ Cells = Mapping[tuple[str, int], set[int]]
 
 NO_RUN = 0
 """Runs count from 1: a declaration for this one only makes a name known."""
+SAMPLE, SAMPLED_RUNS = 200, 20
+"""Values of a name, of each of so many runs, that are looked at to tell what conditions leave."""
+CONFIDENCE = 2
+"""So many values count as much as the rule of thumb."""
 MANY = 200
 """So many nodes of a run are looked up all at once."""
 
@@ -55,7 +61,9 @@ class Demand:
     deciding: frozenset[str] = frozenset()
     early: frozenset[str] = frozenset()
     shares: Mapping[str, float] = field(default_factory=dict)
-    """For names in `deciding`: a guess at what their conditions leave."""
+    """For names in `deciding`: what their conditions are likely to leave."""
+    sampled: Mapping[str, int] = field(default_factory=dict)
+    """Of how many values of such a name that is known; not in it: a guess."""
 
 
 def demand(
@@ -165,20 +173,44 @@ class _Deriver:
             self._run_demand(run, found, nodes.get(run, {}), run in hidden)
             for run, found in lacks.items()
         )
+        shares = {
+            name: self._share(analysis, column, name)
+            for column in dict.fromkeys(c for scan in analysis.scans for c in scan.columns)
+            if column in analysis.catalogue.columns
+            for family, name in [analysis.catalogue.origin(column)]
+            if family == "log" and name in deciding
+        }
         return Demand(
             tuple(sorted({d[1] for d in declarations} & read)),
             tuple(d for d in demands if d.positions),
             tuple(dict.fromkeys(d for d in declared if d[1] in read)),
             frozenset(deciding),
             frozenset(early),
-            {
-                name: selectivity(analysis, column)
-                for column in dict.fromkeys(c for scan in analysis.scans for c in scan.columns)
-                if column in analysis.catalogue.columns
-                for family, name in [analysis.catalogue.origin(column)]
-                if family == "log" and name in deciding
-            },
+            {name: share for name, (share, _) in shares.items()},
+            {name: count for name, (_, count) in shares.items() if count},
         )
+
+    def _share(self, analysis: Analysis, column: str, name: str) -> tuple[float, int]:
+        """What a column's conditions leave, and by how many of its values that is known."""
+        guess = selectivity(analysis, column)
+        sample = f"SELECT value FROM cells WHERE run = ? AND name_id = ? AND shown LIMIT {SAMPLE}"
+        tests = conditions(analysis, column, "value")
+        if not tests:
+            return guess, 0
+        query = f"SELECT count(*), total({' AND '.join(tests)}) FROM ({sample})"
+        runs = self.connection.execute(
+            "SELECT DISTINCT run, name_id FROM name_shapes JOIN names USING (name_id) "
+            "WHERE name = ? ORDER BY run DESC LIMIT ?",
+            (name, SAMPLED_RUNS),
+        ).fetchall()
+        count, kept = 0, 0.0
+        try:
+            for place in runs:
+                number, some = self.connection.execute(query, place).fetchone()
+                count, kept = count + number, kept + some
+        except sqlite3.Error:  # what SQLite can't evaluate here
+            return guess, 0
+        return (kept + CONFIDENCE * guess) / (count + CONFIDENCE), count
 
     # -- which iterations the query can see ----------------------------------------------------
 

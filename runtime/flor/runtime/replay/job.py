@@ -93,6 +93,7 @@ class Answer:
     executed: int = 0  # iterations of training loops
     stored: int = 0  # hindsight values
     skipped: dict[str, int] = field(default_factory=dict)  # call of a region -> how often
+    times: dict[str, float] = field(default_factory=dict)  # seconds of components, see clock.py
 
     def write(self, path: Path) -> None:
         """As JSON, atomically."""
