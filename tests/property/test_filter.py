@@ -231,6 +231,17 @@ def test_rows_of_a_new_loop_have_nothing_of_the_loop_beside_them(where):
     check([spec], f"SELECT epoch, step, i, e FROM logs WHERE {where}")
 
 
+def test_rows_of_a_new_loop_are_seen_where_nothing_in_it_is_asked_for():
+    """They come with the values of `e`: the scan without `e` shows them too."""
+    positions = [(), (("epoch", 0),), (("epoch", 0), ("i", 0)), (("epoch", 1),)]
+    spec = SimpleNamespace(
+        lr=0, positions=positions, had={"h"}, planned=True, new=True,
+        values={("e", positions[2]): 3},
+    )  # fmt: skip
+    check([spec], "SELECT epoch, i FROM logs WHERE EXISTS (SELECT e FROM logs l WHERE l.epoch > 0)")
+    check([spec], "SELECT epoch, i FROM logs WHERE EXISTS (SELECT count(e) FROM logs)")
+
+
 def case(seed):
     """Runs and a query."""
     random = Random(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -169,6 +169,7 @@ class _Deriver:
                     origin = analysis.catalogue.origin
                     deciding |= {origin(column)[1] for column in need.deciding}
                     early |= set(names) if need.early else set()
+            self._reveal(analysis, lacks, hidden, read, nodes)
         demands = (
             self._run_demand(run, found, nodes.get(run, {}), run in hidden)
             for run, found in lacks.items()
@@ -246,6 +247,50 @@ class _Deriver:
                         into[node] = min(rank, into.get(node, rank))
                 if depth and depth > min(depths, default=depth):
                     found = self._parents(run, found)
+
+    def _reveal(
+        self,
+        analysis: Analysis,
+        lacks: Mapping[int, Sequence[Lack]],
+        hidden: Mapping[int, frozenset[str]],
+        read: Collection[str],
+        nodes: dict[int, dict[tuple[str, int], dict[int, int]]],
+    ) -> None:
+        """Need all of what brings a new loop to light that is shown where its names aren't.
+
+        Its iterations are rows of every scan that counts the loop, and come with the values of any
+        name in it: of a scan without such a name it can't be said which of them it will see.
+        """
+        scans = [
+            [analysis.catalogue.origin(column) for column in scan.columns]
+            for scan in analysis.scans
+            if scan.table == "logs"
+        ]
+        for run, loops in hidden.items():
+            inside = {
+                str(s.name)
+                for s in self.statements.get(run, ())
+                if any(not loops.isdisjoint(path) for path in s.paths)
+            }
+            names = inside & set(read)
+            shown = [
+                {name for family, name in columns if family == "log"}
+                for columns in scans
+                if any(
+                    name in (loops if family == "loop" else inside)
+                    for family, name in columns
+                    if family in ("loop", "log")
+                )
+            ]
+            if all(names <= columns for columns in shown):
+                continue
+            for lack in lacks[run]:
+                for shape in lack.shapes if lack.name in names else ():
+                    every = self.connection.execute(
+                        "SELECT node FROM nodes WHERE run = ? AND shape = ?", (run, shape)
+                    )
+                    found = {node: 1 for (node,) in every} if shape != ROOT else {ROOT: 1}
+                    nodes.setdefault(run, {})[lack.name, shape] = found
 
     def _parents(self, run: int, nodes: Mapping[int, int]) -> dict[int, int]:
         found: dict[int, int] = {}
