@@ -2,9 +2,9 @@
 
 A component of a replay (its start, the script up to its loops, restoring, executing) has a *base*:
 what it would take by what was recorded.  The expected time is the base times a correction: the
-median of took / base of earlier replays, in which each is weighed by how long ago it was and by how
-much it tells.  It is looked for on this machine, for runs recorded on the same host: of the script
-with as many processes at once; without any, of the script, then of all scripts.
+weighted median of took / base of earlier replays on this machine, of runs recorded on the same
+host.  A replay weighs less the longer ago it was, the shorter it was, and if it was of another run,
+of another script, or with another number of processes at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import heapq
 import os
 import platform
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 COMPONENTS = ("start", "prefix", "restore", "execute")
 TOTAL = "total"
 """Component of the observation of a whole replay."""
-START = 0.8
+START = 1.2
 """Seconds from a worker's start to the script's first line, and from its last value to its end."""
 PER_VALUE = 8e-6
 """Seconds to read a recorded value, with which a replayed one is compared."""
@@ -34,8 +35,12 @@ DECAY = 0.8
 """The weight of a replay against that of the next one."""
 SHORT = 0.05
 """A component of so many seconds weighs half as much as a long one."""
-PRIOR = 0.3
-"""Weight of what is known from elsewhere."""
+PRIOR = 0.2
+"""Weight of what was recorded, as it is."""
+ANOTHER = 0.4
+"""Weight of a replay of another run, or with another number of processes."""
+ELSEWHERE = {"start": 1.0, "prefix": 0.3, "restore": 1.0, "execute": 0.3}
+"""Weight of a replay of another script."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Where:
 
     origin: str  # the host on which the run was recorded
     script: str
+    run: int = 0
     workers: int = 1  # at once
 
 
@@ -101,42 +107,31 @@ class Corrections:
         return self._known[key]
 
     def _factor(self, component: str, where: Where) -> float:
-        slower = self._slowdown(where.workers)
-        seen = [
-            each
-            for each in self.observations
-            if each.component == component and each.origin == where.origin and each.base > 0
-        ]
-        mine = [each for each in seen if each.script == where.script]
-        # Of each level, from the general to the special, the next one is a refinement.
-        found = 1.0
-        for level in (seen, mine):
-            found = _median(level, found, [self._slowdown(each.workers) for each in level])
-        beside = [each for each in mine if each.workers == where.workers]
-        return _median(beside, found * slower, [1.0] * len(beside))
+        weighted = [(self._slowdown(where.workers), PRIOR)]
+        ages: Counter[tuple[bool, bool, bool]] = Counter()
+        for each in reversed(self.observations):
+            if each.component != component or each.origin != where.origin or each.base <= 0:
+                continue
+            script, beside = each.script == where.script, each.workers == where.workers
+            alike = (script, script and each.run == where.run, beside)
+            weight = DECAY ** ages[alike] * each.base / (each.base + SHORT)
+            ages[alike] += 1
+            for same, less in zip(alike, (ELSEWHERE[component], ANOTHER, ANOTHER)):
+                weight *= 1.0 if same else less
+            slower = self._slowdown(where.workers) / self._slowdown(each.workers)
+            weighted.append((each.took / each.base * (1.0 if beside else slower), weight))
+        return weighted_median(weighted)
 
     def _slowdown(self, workers: int) -> float:
         """By how much processes are in each other's way, before it is known."""
         return max(1.0, workers / self.processors)
 
-    def replays(self, where: Where) -> int:
-        """How many replays of the script the corrections are from."""
+    def replays(self, place: tuple[str, str]) -> int:
+        """How many replays of a script (origin, script) are known."""
         return sum(
-            each.component == "execute"
-            and (each.origin, each.script) == (where.origin, where.script)
+            each.component == "execute" and (each.origin, each.script) == place
             for each in self.observations
         )
-
-
-def _median(seen: Sequence[Observation], prior: float, slowdowns: Sequence[float]) -> float:
-    """The weighted median of took / base, with a prior."""
-    weighted = [(prior, PRIOR)]
-    weight = 1.0
-    for each, slowdown in zip(reversed(seen), reversed(slowdowns)):
-        ratio = each.took / each.base / slowdown
-        weighted.append((ratio, weight * each.base / (each.base + SHORT)))
-        weight *= DECAY
-    return weighted_median(weighted)
 
 
 def weighted_median(weighted: Iterable[tuple[float, float]]) -> float:

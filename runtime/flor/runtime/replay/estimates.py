@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -104,7 +104,12 @@ class Estimator:
             makespan([parts.seconds for parts in found], at_once),
             sum(found, Parts()),
             at_once,
-            sum(map(self.corrections.replays, {where(run, 1) for run, _, _ in jobs})),
+            sum(
+                map(
+                    self.corrections.replays,
+                    {(run.host or "", run.script or "") for run, _, _ in jobs},
+                )
+            ),
         )
 
     def recorded(self, run: Run, one: RunDemand, part: Sequence[Position]) -> Recorded:
@@ -142,10 +147,33 @@ class Estimator:
                 if not lacking(promotions, each.loop, each.position, each.file)
             ]
             plan = self._plans.get(run.run)
+            useless = self._useless(run, plan, {(p.loop, p.path) for p in promotions})
+            stops = [each for each in stops if each.loop not in useless]
             if self.skip and plan is not None and all(each.guarded for each in promotions):
                 regions = [region.id for region in plan.regions if not region.obstacle]
         ended = seconds(run.ended) if run.ended else None
         return Timeline(self.store.connection, run.run, seconds(run.started), ended, stops, regions)
+
+    def _useless(
+        self, run: Run, plan: Plan | None, promoted: Collection[tuple[str, str]]
+    ) -> set[str]:
+        """Loops whose checkpoints lack something that the code to be replayed needs."""
+        old = self.store.plan(run.run)
+        if plan is None or old is None:
+            return set()
+        had = {loop.name: loop for loop in old.loops}
+        found = set()
+        for loop in plan.loops:
+            then = had.get(loop.name)
+            if then is None:
+                continue
+            saved = {member.path for member in then.state}
+            new = {m.path for m in loop.state} - saved
+            if (then.dead_grads and not loop.dead_grads) or any(
+                (loop.name, path) not in promoted for path in new
+            ):
+                found.add(loop.name)
+        return found
 
     # -- afterwards ----------------------------------------------------------------------------
 
@@ -184,7 +212,7 @@ class Estimator:
 
 def where(run: Run, workers: int) -> Where:
     """To which earlier replays those of a run are compared."""
-    return Where(run.host or "", run.script or "", workers)
+    return Where(run.host or "", run.script or "", run.run, workers)
 
 
 def before(statements: Sequence[LogStatement]) -> list[str]:
