@@ -11,6 +11,7 @@ from .context import ROWS, UNKNOWN, Unknowns
 from .errors import QueryError
 from .needs import NODE, Need, derive
 from .parse import parse_query
+from .reading import Reading, readings
 from .selectivity import conditions, selectivity
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Catalogue",
     "Need",
     "QueryError",
+    "Reading",
     "Reference",
     "Scan",
     "Unknowns",
@@ -29,6 +31,7 @@ __all__ = [
     "derive",
     "fold",
     "parse_query",
+    "readings",
     "selectivity",
     "view_names",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +31,8 @@ SAMPLE, SAMPLED_RUNS = 200, 20
 """Values of a name, of each of so many runs, that are looked at to tell what conditions leave."""
 CONFIDENCE = 2
 """So many values count as much as the rule of thumb."""
-MANY = 200
-"""So many nodes of a run are looked up all at once."""
+MANY = 5000
+"""So many nodes of a run are looked up at once."""
 
 
 @dataclass(frozen=True)
@@ -294,15 +294,17 @@ class _Deriver:
 
     def _parents(self, run: int, nodes: Mapping[int, int]) -> dict[int, int]:
         found: dict[int, int] = {}
-        if len(nodes) < MANY:
-            query = "SELECT parent FROM nodes WHERE run = ? AND node = ?"
-            pairs = [(n, self.connection.execute(query, (run, n)).fetchone()[0]) for n in nodes]
-        else:
-            query = "SELECT node, parent FROM nodes WHERE run = ?"
-            pairs = [(n, p) for n, p in self.connection.execute(query, (run,)) if n in nodes]
-        for node, parent in pairs:
+        for node, parent, _, _ in self._rows(run, nodes):
             found[parent] = min(nodes[node], found.get(parent, nodes[node]))
         return found
+
+    def _rows(self, run: int, nodes: Collection[int]) -> Iterator[tuple[int, int, int, int]]:
+        """(node, parent, shape, index) of some nodes."""
+        query = "SELECT node, parent, shape, idx FROM nodes WHERE run = ?"
+        every = list(nodes)
+        for start in range(0, len(every), MANY):
+            some = ", ".join(map(str, every[start : start + MANY]))
+            yield from self.connection.execute(f"{query} AND node IN ({some})", (run,))
 
     # -- what of it is missing -----------------------------------------------------------------
 
@@ -342,18 +344,16 @@ class _Deriver:
 
     def _positions(self, run: int, nodes: Mapping[int, Any]) -> dict[int, Position]:
         """Nodes -> positions."""
+        rows: dict[int, tuple[int, int, int]] = {}
+        wanted = set(nodes) - {ROOT}
+        while wanted:
+            rows |= {node: (parent, *rest) for node, parent, *rest in self._rows(run, wanted)}
+            wanted = {rows[node][0] for node in wanted} - rows.keys() - {ROOT}
         found: dict[int, Position] = {ROOT: ()}
-        query = "SELECT node, parent, shape, idx FROM nodes WHERE run = ?"
-        many = len(nodes) > MANY
-        rows = {n: rest for n, *rest in self.connection.execute(query, (run,))} if many else {}
 
         def position(node: int) -> Position:
             if node not in found:
-                _, parent, shape, index = (
-                    (node, *rows[node])
-                    if many
-                    else self.connection.execute(f"{query} AND node = ?", (run, node)).fetchone()
-                )
+                parent, shape, index = rows[node]
                 found[node] = (*position(parent), (self.paths[shape][-1], index))
             return found[node]
 

@@ -14,9 +14,11 @@ from florc.queries import (
     Analysis,
     Need,
     QueryError,
+    Reading,
     Scan,
     Unknowns,
     derive,
+    readings,
     view_names,
 )
 
@@ -107,21 +109,27 @@ class Sight:
 
     # -- views ---------------------------------------------------------------------------------
 
-    def create(self, views: Views, scan: Scan, unknowns: Unknowns) -> str:
-        """Make the view of a scan, with what isn't known of it; returns its name."""
+    def create(self, views: Views, scan: Scan, unknowns: Unknowns, reading: Reading | None) -> str:
+        """Make the view of a scan, with what isn't known of it; returns its name.
+
+        `reading` says what is read of it; None if that isn't known.
+        """
         if scan.table != "logs":
             return views.create(scan)
-        inner = views.create(scan, node=True)
+        inner = views.create(scan, node=True, reading=reading)
         shown = view_names(scan.columns)
-        outputs = [f"v.{quoted(name)}" for name in shown.values()]
-        if "run" not in scan.columns:
+        read = shown.values() if reading is None else reading.columns
+        outputs = [f"v.{quoted(name)}" for name in shown.values() if name in read]
+        if "run" not in scan.columns or "run" not in read:
             outputs.append('v."run"')
         outputs += [
             f"v.{quoted(ROW)} AS {quoted(NODE[1])}",
             f"v.{quoted(SHAPE)} AS {quoted(NODE[2])}",
         ]
         for column in scan.columns:
-            if column in unknowns.columns:
+            if column in unknowns.columns and (
+                reading is None or UNKNOWN + shown[column] in reading.columns
+            ):
                 flag = self._flag(*views.catalogue.origin(column))
                 outputs.append(f"{flag} AS {quoted(UNKNOWN + shown[column])}")
         if unknowns.rows:
@@ -230,17 +238,23 @@ def answers(
 ) -> Iterable[tuple[Need, list[tuple[Any, ...]]]]:
     """The needs of a query with their rows."""
     unknowns = sight.unknowns(analysis.catalogue)
-    made: dict[int, str] = {}
+    made: dict[tuple[int, Reading | None], str] = {}
 
-    def name(number: int) -> str:
-        if number not in made:
-            made[number] = sight.create(views, analysis.scans[number], unknowns)
-        return quoted(made[number])
+    def text(need: Need) -> str:
+        read = readings(need.sql)
+
+        def name(number: int) -> str:
+            key = (number, None if read is None else read.get(number))
+            if key not in made:
+                made[key] = sight.create(views, analysis.scans[number], unknowns, key[1])
+            return quoted(made[key])
+
+        return need.text(name)
 
     for precise in (True, False):
         try:
             return [
-                (need, _rows(connection, need.text(name), bounded=precise))
+                (need, _rows(connection, text(need), bounded=precise))
                 for need in derive(analysis, unknowns, precise=precise)
             ]
         except sqlite3.Error as error:
