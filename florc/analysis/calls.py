@@ -406,7 +406,7 @@ class Calls(Special):
             self.record("dynamic", name=name.rpartition(".")[2])
             return set()
         if name == "flor.runtime.abi.iterator" and args:  # emitted code, compiled again
-            return self.invoke(args[0], args[1:], kwargs, rest, node, shown)
+            return args[0]
         if name == "flor.log":
             self.record("log", name=_literal_name(node))
         if name == "builtins.type" and len(args) == 1:

@@ -1,7 +1,7 @@
 """Emission: a module's text with the calls to the run time in it.
 
-libcst finds the exact extent of what is to be wrapped, parentheses and comments included; the text
-itself is only ever spliced, so whatever isn't instrumented stays as it is, byte for byte.
+libcst finds the exact extent of what is to be wrapped, parentheses and comments included; text is
+only ever inserted, so whatever the user wrote stays as it is, byte for byte.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import libcst as cst
 from florc.compilation import Edit, SourceModule
 from florc.emit.instrumented import ABI, abi_alias, instrumented_loops
 from florc.emit.layout import Layout
-from florc.emit.source_map import NEWLINE, SourceMap, Splice, build, spliced
+from florc.emit.source_map import NEWLINE, Insertion, SourceMap, build, spliced
 
 VARIANTS = ("record", "replay")
 
@@ -53,19 +53,19 @@ def emit(module: SourceModule, edits: Iterable[Edit], variant: str = "record") -
         return Emitted(module.text, ())
     try:
         rewriter = _Rewriter(module.text)
-        splices = rewriter.splices(mine)
-        text = spliced(module.text, splices)
-        if splices:
+        insertions = rewriter.insertions(mine)
+        text = spliced(module.text, insertions)
+        if insertions:
             ast.parse(text)
     except RecursionError:
         raise EmitError(0, "too deeply nested to be rewritten") from None
     except cst.ParserSyntaxError as error:
         raise EmitError(error.editor_line, f"can't be rewritten: {error.message}") from None
-    return Emitted(text, build(module.text, splices) if splices else ())
+    return Emitted(text, build(module.text, insertions) if insertions else ())
 
 
 class _Rewriter:
-    """The splices of one module."""
+    """The insertions of one module."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -79,13 +79,13 @@ class _Rewriter:
         self.needs_import = alias is None
         self.abi = alias or self.fresh("flor_abi")
 
-    def splices(self, edits: list[Edit]) -> list[Splice]:
-        """The splices for `edits` (sorted by place), in order and without overlaps."""
+    def insertions(self, edits: list[Edit]) -> list[Insertion]:
+        """The insertions for `edits` (sorted by place), in order."""
         done = {
             (line, self.layout.characters(line, column))
             for line, column in instrumented_loops(self.tree)
         }
-        made: list[Splice] = []
+        made: list[Insertion] = []
         for edit in edits:
             place = (edit.line, edit.col)
             if place in done:
@@ -134,67 +134,59 @@ class _Rewriter:
         """What stands for an inserted line: the user's `line`, up to its end."""
         return line, len(self.layout.line(line).rstrip().encode("utf-8", "surrogatepass"))
 
-    def _for(self, loop: cst.For, edit: Edit) -> list[Splice]:
+    def _for(self, loop: cst.For, edit: Edit) -> list[Insertion]:
         start, end = self.layout.extent(loop.iter)
         bare_tuple = isinstance(loop.iter, cst.Tuple) and not loop.iter.lpar
         opening, closing = ("(", ")") if bare_tuple else ("", "")
         before = f"{self._gap(start)}{self.abi}.loop({self._literal(edit.loop)}, {opening}"
         return [
-            Splice(start, start, before),
-            Splice(end, end, f"{closing}{self._arguments(edit)})", closing=True),
+            Insertion(start, before),
+            Insertion(end, f"{closing}{self._arguments(edit)})", closing=True),
         ]
 
-    def _while(self, loop: cst.While, edit: Edit) -> list[Splice]:
+    def _while(self, loop: cst.While, edit: Edit) -> list[Insertion]:
         variable = self.fresh("flor_" + (re.sub(r"\W", "_", edit.loop) or "loop"))
         (line, column), (last, _) = self.layout.span(loop)
         indent = self.layout.line(line)[:column]
         anchor = self._line_anchor(line)
         call = f"{self.abi}.while_loop({self._literal(edit.loop)}{self._arguments(edit)})"
         top = self.layout.offset((line, 0))
-        made = [Splice(top, top, f"{indent}{variable} = {call}{self.newline}", anchor)]
+        made = [Insertion(top, f"{indent}{variable} = {call}{self.newline}", anchor)]
         start, end = self.layout.extent(loop.test)
         head = f"{self._gap(start)}{variable}.head()"
-        if _always_true(loop.test):
-            made.append(Splice(start, end, head))
-        elif loop.test.lpar:
-            made.append(Splice(start, start, f"{head} and "))
+        if _always_true(loop.test) or loop.test.lpar:
+            made.append(Insertion(start, f"{head} and "))
         else:
-            made.append(Splice(start, start, f"{head} and ("))
-            made.append(Splice(end, end, ")", closing=True))
+            made.append(Insertion(start, f"{head} and ("))
+            made.append(Insertion(end, ")", closing=True))
         after = self.layout.after_block(last, column)
         closing = f"{indent}{variable}.end()"
         if after is None:  # the text ends here, without a newline
             at, closing = len(self.text), self.newline + closing
         else:
             at, closing = after, closing + self.newline
-        return [*made, Splice(at, at, closing, anchor, closing=True)]
+        return [*made, Insertion(at, closing, anchor, closing=True)]
 
-    def _iterator(self, call: cst.Call) -> list[Splice]:
-        start, end = (self.layout.offset(place) for place in self.layout.span(call))
-        paren = self.text.index("(", self.layout.extent(call.func)[1])
-        opening = Splice(start, start, f"{self._gap(start)}{self.abi}.iterator(")
-        if not call.args:
-            comment = self.text[paren + 1 : end - 1].strip()
-            return [opening, Splice(paren, paren + 1, "," if comment else "")]
-        only = call.args[0].value
-        if len(call.args) == 1 and isinstance(only, cst.GeneratorExp) and not only.lpar:
-            # The call's parentheses become the generator expression's own, as `ast` sees them.
-            return [opening, Splice(paren, paren, ", "), Splice(end, end, ")", closing=True)]
-        comma = "," if self.text[paren + 1].isspace() else ", "
-        return [opening, Splice(paren, paren + 1, comma)]
+    def _iterator(self, call: cst.Call) -> list[Insertion]:
+        """`iterator(f)(…)`: what `f` makes will remember how it was made."""
+        return self._instead(call, f"{self.abi}.iterator(")
 
-    def _region(self, call: cst.Call, name: str) -> list[Splice]:
+    def _region(self, call: cst.Call, name: str) -> list[Insertion]:
         """`after(region("name", f)(…))`: the call stays one of the user's own frame."""
-        start, end = (self.layout.offset(place) for place in self.layout.span(call))
-        before = f"{self._gap(start)}{self.abi}.after({self.abi}.region({self._literal(name)}, "
+        end = self.layout.offset(self.layout.span(call)[1])
+        named = f"{self.abi}.after({self.abi}.region({self._literal(name)}, "
+        return [*self._instead(call, named), Insertion(end, ")", closing=True)]
+
+    def _instead(self, call: cst.Call, before: str) -> list[Insertion]:
+        """`before` the callee, and a parenthesis behind it: what that gives is called instead."""
+        start = self.layout.offset(self.layout.span(call)[0])
         callee = self.layout.extent(call.func)[1]
         return [
-            Splice(start, start, before),
-            Splice(callee, callee, ")", closing=True),
-            Splice(end, end, ")", closing=True),
+            Insertion(start, f"{self._gap(start)}{before}"),
+            Insertion(callee, ")", closing=True),
         ]
 
-    def _import(self) -> Splice:
+    def _import(self) -> Insertion:
         """The import, before the first statement that is neither docstring nor __future__."""
         statement = f"from {ABI} import abi as {self.abi}"
         body = self.tree.body
@@ -205,27 +197,26 @@ class _Rewriter:
         line = min([first.lineno, *(d.lineno for d in getattr(first, "decorator_list", ()))])
         if index > 0 and body[index - 1].end_lineno == line:
             at = self.layout.offset((line, self.layout.characters(line, first.col_offset)))
-            return Splice(at, at, f"{statement}; ")
+            return Insertion(at, f"{statement}; ")
         at = self.layout.offset((line, 0))
-        return Splice(at, at, f"{statement}{self.newline}", self._line_anchor(line))
+        return Insertion(at, f"{statement}{self.newline}", self._line_anchor(line))
 
 
-def in_order(splices: list[Splice]) -> list[Splice]:
-    """Sort splices of which outer ones come before inner ones.
+def in_order(insertions: list[Insertion]) -> list[Insertion]:
+    """Sort insertions of which outer ones come before inner ones.
 
     At one offset: closings first, from the inside to the outside; then openings, from the outside
-    to the inside; then what replaces.
+    to the inside.
     """
-    numbered = list(enumerate(splices))
+    numbered = list(enumerate(insertions))
     numbered.sort(
         key=lambda item: (
-            item[1].start,
-            item[1].end > item[1].start,
+            item[1].at,
             not item[1].closing,
             -item[0] if item[1].closing else item[0],
         )
     )
-    return [splice for _, splice in numbered]
+    return [insertion for _, insertion in numbered]
 
 
 def _is_future(statement: ast.stmt) -> bool:

@@ -1,7 +1,7 @@
 """Positions of emitted text, mapped back to the user's own.
 
-Emission only ever inserts text into the user's text, or replaces a token on one line, so each
-emitted line stems from one line of the user's.  A source map has one row per emitted line::
+Emission only ever inserts text into the user's text, so each emitted line stems from one line of
+the user's.  A source map has one row per emitted line::
 
     (line, ((column, delta), …))
 
@@ -27,16 +27,15 @@ NEWLINE = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True)
-class Splice:
-    """Replace `original[start:end]` (on one line) by `text`; offsets are in characters.
+class Insertion:
+    """`text`, to be inserted before `original[at]`; offsets are in characters.
 
     Lines that consist of inserted text alone take the position `anchor`: the user's line and the
     byte column where the range that stands in for them ends.  `closing` says that the text ends
     something: it stays left of what begins at the same offset.
     """
 
-    start: int
-    end: int
+    at: int
     text: str
     anchor: tuple[int, int] = (1, 0)
     closing: bool = False
@@ -73,18 +72,18 @@ def line_starts(text: str) -> list[int]:
     return [0, *(match.end() for match in NEWLINE.finditer(text))]
 
 
-def spliced(original: str, splices: Sequence[Splice]) -> str:
-    """`original` with the splices made; they are sorted and don't overlap."""
+def spliced(original: str, insertions: Sequence[Insertion]) -> str:
+    """`original` with the insertions, which are sorted, made."""
     parts: list[str] = []
     at = 0
-    for splice in splices:
-        parts += (original[at : splice.start], splice.text)
-        at = splice.end
+    for insertion in insertions:
+        parts += (original[at : insertion.at], insertion.text)
+        at = insertion.at
     return "".join([*parts, original[at:]])
 
 
-def build(original: str, splices: Sequence[Splice]) -> SourceMap:
-    """The map from `spliced(original, splices)` to `original`."""
+def build(original: str, insertions: Sequence[Insertion]) -> SourceMap:
+    """The map from `spliced(original, insertions)` to `original`."""
     starts = line_starts(original)
     rows: list[tuple[int, Columns]] = []
     row = _Row()
@@ -101,17 +100,17 @@ def build(original: str, splices: Sequence[Splice]) -> SourceMap:
             start = stop
 
     at = 0
-    for splice in splices:
-        keep(at, splice.start)
-        lines = NEWLINE.split(splice.text)
+    for insertion in insertions:
+        keep(at, insertion.at)
+        lines = NEWLINE.split(insertion.text)
         for number, text in enumerate(lines):
             row.width += _bytes(text)
             if number + 1 < len(lines):
-                rows.append(row.finish(splice.anchor))
+                rows.append(row.finish(insertion.anchor))
                 row = _Row()
-        at = splice.end
+        at = insertion.at
         if at == len(original) and row.width and not row.line:
-            rows.append(row.finish(splice.anchor))
+            rows.append(row.finish(insertion.anchor))
             row = _Row()
     keep(at, len(original))
     if row.width:

@@ -110,17 +110,8 @@ def pairs(original: ast.AST, emitted: ast.AST) -> Iterator[tuple[ast.AST, ast.AS
         elif isinstance(emitted, ast.BoolOp) and _method(emitted.values[0], "head"):
             assert len(emitted.values) == 2
             emitted = emitted.values[1]
-        elif _method(emitted, "head"):
-            assert isinstance(original, ast.Constant) and original.value == 1
-            return
-        if _method(emitted, "iterator"):
-            yield original, emitted
-            yield from pairs(original.func, emitted.args[0])
-            for one, other in zip(original.args, emitted.args[1:], strict=True):
-                yield from pairs(one, other)
-            for one, other in zip(original.keywords, emitted.keywords, strict=True):
-                yield from pairs(one, other)
-            return
+        elif _method(emitted, "iterator"):
+            emitted = emitted.args[0]
     assert type(original) is type(emitted), (ast.dump(original), ast.dump(emitted))
     yield original, emitted
     for name in original._fields:

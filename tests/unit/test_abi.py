@@ -68,7 +68,7 @@ def test_transparent_outside_a_session() -> None:
     loop = abi.while_loop("w")
     assert loop.head() is True
     loop.end()
-    assert list(abi.iterator(map, str, items)) == ["1", "2"]
+    assert list(abi.iterator(map)(str, items)) == ["1", "2"]
     assert flor.log("x", 3) == 3
     assert flor.arg("lr", 0.1) == 0.1
     assert flor.loop("a", items) is items

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from florc.emit.load import code_for
 from florc.emit.rewrite import Emitted, emit
-from florc.emit.source_map import Splice, apply, build, original_line, position, spliced
+from florc.emit.source_map import Insertion, apply, build, original_line, position, spliced
 
 LIBRARY = Path(os.__file__).parent
 
@@ -186,15 +186,15 @@ def test_rows() -> None:
 
 
 def test_what_is_inserted_collapses_to_its_place() -> None:
-    splices = [
-        Splice(2, 2, "XX"),
-        Splice(3, 4, "YYY"),
-        Splice(5, 5, "\n"),
-        Splice(5, 5, "ZZ", (1, 4)),
+    insertions = [
+        Insertion(2, "XX"),
+        Insertion(3, "YYY"),
+        Insertion(5, "\n"),
+        Insertion(5, "ZZ", (1, 4)),
     ]
-    assert spliced("abcde", splices) == "abXXcYYYe\nZZ"
-    rows = build("abcde", splices)
-    assert [position(rows, 1, c)[1] for c in range(10)] == [0, 1, 2, 2, 2, 3, 4, 4, 4, 5]
+    assert spliced("abcde", insertions) == "abXXcYYYde\nZZ"
+    rows = build("abcde", insertions)
+    assert [position(rows, 1, c)[1] for c in range(10)] == [0, 1, 2, 2, 2, 3, 3, 3, 3, 4]
     assert [position(rows, 2, c) for c in range(3)] == [(1, 0), (1, 1), (1, 4)]
 
 

@@ -41,16 +41,20 @@ def while_loop(name: str, state: tuple[str, ...] | None = None) -> Any:
     return loops.WhileLoop(active, name, sys._getframe(1))
 
 
-def iterator(factory: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """`factory(*args, **kwargs)`, an iterator that a training loop advances by hand.
+def iterator(factory: Callable[..., Any]) -> Callable[..., Any]:
+    """`factory`, to be called at once: what it makes is advanced by a training loop, by hand.
 
     In a session the result remembers how it was made and how far it went.
     """
     active = session.current
     heads = active.heads if active is not None else None
     if heads is None:
-        return factory(*args, **kwargs)
-    return heads.made_iterator(factory, args, kwargs)
+        return factory
+
+    def made(*args: Any, **kwargs: Any) -> Any:
+        return heads.made_iterator(factory, args, kwargs)
+
+    return made
 
 
 def region(name: str, function: Callable[..., Any]) -> Callable[..., Any]:

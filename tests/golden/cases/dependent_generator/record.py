@@ -16,7 +16,7 @@ def curriculum(state):
 
 
 score = 0.0
-tasks = flor_abi.iterator(curriculum, difficulty)
+tasks = flor_abi.iterator(curriculum)(difficulty)
 for step in flor_abi.loop("step", range(10), state=("score", "difficulty", "tasks")):
     item = next(tasks)
     score += item * item

@@ -19,9 +19,9 @@ def scaled(source, factor):
         yield item * factor
 
 
-noise = flor_abi.iterator(scaled, flor_abi.iterator(noisy, 9), 0.25)
-numbers = flor_abi.iterator(itertools.count, 5, 2)
-names = flor_abi.iterator(itertools.cycle, "abc")
+noise = flor_abi.iterator(scaled)(flor_abi.iterator(noisy)(9), 0.25)
+numbers = flor_abi.iterator(itertools.count)(5, 2)
+names = flor_abi.iterator(itertools.cycle)("abc")
 total, text = 0.0, ""
 for step in flor_abi.loop("step", range(11), state=("text", "total", "noise", "numbers", "names")):
     value = next(numbers) * next(noise)

@@ -15,7 +15,7 @@ class InfiniteDataLoader(dataloader.DataLoader):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         object.__setattr__(self, 'batch_sampler', _RepeatSampler(self.batch_sampler))
-        self.iterator = flor_abi.iterator(super().__iter__)
+        self.iterator = flor_abi.iterator(super().__iter__)()
     def __len__(self):
         return len(self.batch_sampler.sampler)
     def __iter__(self):

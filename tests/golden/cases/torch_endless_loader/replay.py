@@ -11,15 +11,15 @@ torch.manual_seed(3)
 loader = DataLoader(torch.arange(10.0), batch_size=4, shuffle=True)
 w = torch.zeros(1, requires_grad=True)
 optimizer = torch.optim.RMSprop([w], lr=0.05)
-batches = flor_abi.iterator(iter, loader)
+batches = flor_abi.iterator(iter)(loader)
 passes, step, scaler_like = 0, 0, 1.0
 flor_step = flor_abi.while_loop("step", state=("passes", "batches", "scaler_like", "step", "w", "optimizer"))
-while flor_step.head():
+while flor_step.head() and True:
     try:
         x = next(batches)
     except StopIteration:
         passes += 1
-        batches = flor_abi.iterator(iter, loader)
+        batches = flor_abi.iterator(iter)(loader)
         x = next(batches)
     loss = ((w * x - 2 * x) ** 2).mean() * scaler_like
     optimizer.zero_grad()

@@ -31,7 +31,7 @@ gains = [0.5, 0.25, 1.0, -0.5, 0.125]
 acc = [0.0, 0.0, 0.0]
 norm = 0.0
 for round in flor_abi.loop("round", progress(range(4), desc="rounds"), state=("acc", "norm")):
-    bar = progress(flor_abi.iterator(zip, rows, gains), "rows")
+    bar = progress(flor_abi.iterator(zip)(rows, gains), "rows")
     for k, (row, gain) in flor_abi.loop("k", enumerate(bar, start=1), state=("acc", "bar.n", "bar.postfix", "bar.iterable")):
         acc = [a + gain * b for a, b in zip(acc, row)]
         bar.set_postfix(first=acc[0])
