@@ -18,9 +18,10 @@ from .edits import EXACT, KIND, quoted
 from .positions import ROOT, shape_paths
 
 NODE, SHAPE = "flor:node", "flor:shape"
-BLANK = "CAST(NULL AS BLOB)", "CAST(NULL AS INTEGER)", "CAST(NULL AS BLOB)"
-"""Of a column that a nest hasn't.  With the affinity that it has in others: else SQLite doesn't see
-through a UNION of nests, and takes every row for a condition."""
+BLANK = "CAST(NULL AS BLOB)"
+"""A column that a nest hasn't, with the affinity that it has in others: else SQLite doesn't see
+through a UNION of nests, and takes every row for a condition.  But where it does, it refuses some
+queries with FULL JOIN (3.40): it is for derived ones only, which have none."""
 Declaration = tuple[int, str, tuple[str, ...]]
 
 
@@ -156,6 +157,8 @@ class Pivot:
                 continue
             family, name = self._catalogue.origin(column)
             value, kind, exact = self._column(source, family, name, runs)
+            if reading is not None and value == "NULL":
+                value = BLANK
             outputs.append(f"{value} AS {quoted(names[column])}")
             if column in companions:
                 outputs.append(f"{kind} AS {quoted(KIND + names[column])}")
@@ -202,12 +205,12 @@ class Pivot:
             return source.argument(name)
         if family == "loop":
             depths = [d for d, s in enumerate(source.shapes) if self.paths[s][-1:] == (name,)]
-            return source.loop(depths[-1]) if depths else BLANK
+            return source.loop(depths[-1]) if depths else ("NULL", "NULL", "NULL")
         name_id = self.name_id(name)
         there = self.shapes_of(name, runs)
         depths = [depth for depth, s in enumerate(source.shapes) if s in there]
         if name_id is None or not depths:
-            return BLANK
+            return "NULL", "NULL", "NULL"
         return source.logged(name_id, depths)
 
     def ancestors(self, shape: int) -> list[int]:
