@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -205,7 +207,8 @@ class Estimator:
         )  # fmt: skip
 
     def _keep(self, found: Iterable[costs.Observation]) -> None:
-        with self.store.transaction() as connection:
+        # A replay that has its values doesn't fail for want of this.
+        with contextlib.suppress(sqlite3.OperationalError), self.store.transaction() as connection:
             costs.put_observations(connection, found)
         self.corrections = self._corrections()
 
