@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..store.costs import Observation
-    from .timeline import Recorded
+    from .segments import Recorded
 
 COMPONENTS = ("start", "prefix", "restore", "execute")
 TOTAL = "total"

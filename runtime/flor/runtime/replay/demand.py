@@ -347,7 +347,7 @@ class _Deriver:
         rows: dict[int, tuple[int, int, int]] = {}
         wanted = set(nodes) - {ROOT}
         while wanted:
-            rows |= {node: (parent, *rest) for node, parent, *rest in self._rows(run, wanted)}
+            rows |= {row[0]: row[1:] for row in self._rows(run, wanted)}
             wanted = {rows[node][0] for node in wanted} - rows.keys() - {ROOT}
         found: dict[int, Position] = {ROOT: ()}
 

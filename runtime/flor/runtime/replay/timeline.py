@@ -59,8 +59,8 @@ class Timeline:
                 self._loops[parent].append((shape, loop))
         self.stops: dict[tuple[Position, str], list[Stop]] = defaultdict(list)
         for each in checkpoints:
-            *outer, (_, index, passed) = each.coordinates
-            place = (tuple((loop, number) for loop, number, _ in outer), each.loop)
+            *around, (_, index, passed) = each.coordinates
+            place = (tuple((loop, number) for loop, number, _ in around), each.loop)
             self.stops[place].append(Stop(index, index - int(passed), each.nbytes))
         self.inner: dict[tuple[Position, str], set[int]] = defaultdict(set)
         """Iterations (by the place of their loop) in which there are checkpoints of inner loops."""

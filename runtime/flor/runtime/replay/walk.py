@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 class Line(Protocol):
     """The recorded run: see timeline.py."""
 
-    stops: Mapping[tuple[Position, str], Sequence[Stop]]
-    inner: Mapping[tuple[Position, str], set[int]]
+    @property
+    def stops(self) -> Mapping[tuple[Position, str], Sequence[Stop]]: ...
+
+    @property
+    def inner(self) -> Mapping[tuple[Position, str], set[int]]: ...
 
     def segments(self, node: int, shape: int, begin: float, end: float) -> list[Segment]: ...
 
