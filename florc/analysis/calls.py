@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from florc.analysis.arity import Arguments, accepts
 from florc.analysis.evaluate import Waiting
 from florc.analysis.heap import CALLED, FINE, LAZY, MAPPINGS, SEQUENCES, VIEWED, unknown
 from florc.analysis.objects import DYNAMIC, WITHIN, Class, Function, Obj
+from florc.analysis.packs import Pack, same_call
 from florc.analysis.special import Special
 from florc.effects.model import Effect
 from florc.frontend.statements import shown as shown_callee
@@ -30,6 +32,8 @@ class Calls(Special):
         args: list[set[Obj]] = []
         rest: set[Obj] = set()
         starred, fixed = False, 0  # from a star on positions aren't known for sure
+        packs: list[Pack] = []
+        loose: set[Obj] = set()
         for argument in node.args:
             objs = self.evaluate(argument)
             if not isinstance(argument, ast.Starred):
@@ -39,6 +43,8 @@ class Calls(Special):
                     args.append(objs)
                     fixed += 1
                 continue
+            if not starred and argument is node.args[-1]:
+                packs, loose = self.packs.apart(objs)
             places, others = self.positions(self.value_of(objs), argument)
             if starred or argument is not node.args[-1]:
                 rest |= others.union(*places)
@@ -46,13 +52,17 @@ class Calls(Special):
                 args += [place | others for place in places]
                 rest |= others
             starred = True
-        kwargs: Keywords = {}
+        named: Keywords = {}
+        mappings: set[Obj] = set()
         for keyword in node.keywords:
             objs = self.evaluate(keyword.value)
             if keyword.arg is None:
-                rest |= self._by_keyword(self.value_of(objs), kwargs)
+                mappings |= self.value_of(objs)
             else:
-                kwargs[keyword.arg] = kwargs.get(keyword.arg, set()) | objs
+                named[keyword.arg] = named.get(keyword.arg, set()) | objs
+        kwargs = dict(named)
+        any_name = self._by_keyword(mappings, kwargs)
+        rest |= any_name
         args = args[:fixed] + [objs | rest for objs in args[fixed:]]
         shown = self._shown(node.func)
         if not callee:
@@ -64,13 +74,63 @@ class Calls(Special):
                 self._unknown_receiver(node.func, shown)
                 return self._scalar_method(node, node.func.attr, args, kwargs, rest, shown)
             return self.unknown_call(set(), args, kwargs, rest, node, shown, f"?{shown}")
-        return self.invoke(self._fitting(callee, node), args, kwargs, rest, node, shown)
+        given = Arguments.of(node)
+        if not packs:
+            callee = self._fitting(callee, given)
+            return self.invoke(callee, args, kwargs, rest, node, shown, exact=not starred)
+        functions = {o for o in callee if o.kind in ("function", "bound")}
+        found = self.invoke(callee - functions, args, kwargs, rest, node, shown)
+        del args[fixed:]
+        if loose:
+            places, others = self.positions(self.value_of(loose), node)
+            others |= any_name
+            more = [objs | others for objs in places]
+            objs = self._fitting(functions, given)
+            found |= self.invoke(objs, args + more, kwargs, others, node, shown)
+        spread = [k.value for k in node.keywords if k.arg is None]
+        star = node.args[-1]
+        args_of = star.value if isinstance(star, ast.Starred) else None
+        own = bool(spread) and same_call(self.function, args_of, spread)
+        given_by_name = None if own else mappings
+        return found | self._pass_on(
+            functions, args, packs, given, named, given_by_name, node, shown
+        )
 
-    def _fitting(self, callee: set[Obj], node: ast.Call) -> set[Obj]:
+    def _pass_on(
+        self,
+        functions: set[Obj],
+        args: list[set[Obj]],
+        packs: list[Pack],
+        given: Arguments,
+        named: Keywords,
+        mappings: set[Obj] | None,
+        node: ast.AST,
+        shown: str,
+    ) -> set[Obj]:
+        """Calls with `args`, then what a pack holds, for each pack, of those that accept so many.
+
+        `mappings` are passed as `**mappings`; None: each pack's own.
+        """
+        found: set[Obj] = set()
+        for pack in packs:
+            objs = {pack.mapping} if mappings is None else mappings
+            kwargs = dict(named)
+            rest = self._by_keyword(objs, kwargs)
+            exactly = replace(
+                given,
+                positional=len(args) + len(pack.places),
+                more_positional=False,
+                more_named=not all(self.packs.empty(obj) for obj in objs),
+            )
+            fitting = {obj for obj in functions if self._accepts(obj, exactly)}
+            places = [*args, *map(set, pack.places)]
+            found |= self.invoke(fitting, places, kwargs, rest, node, shown, exact=True)
+        return found
+
+    def _fitting(self, callee: set[Obj], given: Arguments) -> set[Obj]:
         """Of several callees those that accept the call's arguments; all, if none does."""
         if len(callee) < 2:
             return callee
-        given = Arguments.of(node)
         return {obj for obj in callee if self._accepts(obj, given)} or callee
 
     def _accepts(self, obj: Obj, given: Arguments) -> bool:
@@ -216,8 +276,13 @@ class Calls(Special):
         rest: set[Obj],
         node: ast.AST,
         shown: str,
+        *,
+        exact: bool = False,
     ) -> set[Obj]:
-        """Call each of `objs` with evaluated arguments; the union of the results."""
+        """Call each of `objs` with evaluated arguments; the union of the results.
+
+        `exact`: the call passes these arguments, no more and no less.
+        """
         args = [self.value_of(a) if not _callable(a) else a for a in args]
         for handed in [*args, *kwargs.values()]:
             self._generators_given(handed)
@@ -235,7 +300,7 @@ class Calls(Special):
             elif obj.kind in ("alloc", "part") and obj.cls is None:
                 alike.setdefault(("__call__", obj.type, None), set()).add(obj)
             else:
-                found |= self._invoke_one(obj, args, kwargs, rest, node, shown)
+                found |= self._invoke_one(obj, args, kwargs, rest, node, shown, exact=exact)
         for (name, _, _), receivers in alike.items():
             found |= self._library_method(receivers, str(name), args, kwargs, rest, node, shown)
         here, self.waiting = self.waiting, outer
@@ -268,11 +333,14 @@ class Calls(Special):
         rest: set[Obj],
         node: ast.AST,
         shown: str,
+        *,
+        exact: bool = False,
     ) -> set[Obj]:
         if obj.kind == "function" and obj.function is not None:
-            return self._project(obj.function, args, kwargs, rest, node)
+            return self._project(obj.function, args, kwargs, rest, node, exact=exact)
         if obj.kind == "bound" and obj.function is not None and obj.receiver is not None:
-            return self._project(obj.function, [{obj.receiver}, *args], kwargs, rest, node)
+            args = [{obj.receiver}, *args]
+            return self._project(obj.function, args, kwargs, rest, node, exact=exact)
         if obj.kind == "class" and obj.cls is not None:
             vague = self.waiting.vague and self.waiting.node is node
             place = (obj.cls.node, shown, None) if vague else (node, shown, self.function)
@@ -292,6 +360,8 @@ class Calls(Special):
         kwargs: Keywords,
         rest: set[Obj],
         node: ast.AST,
+        *,
+        exact: bool = False,
     ) -> set[Obj]:
         heap, scope = self.heap, function.scope
 
@@ -302,25 +372,21 @@ class Calls(Special):
         for index, objs in enumerate(args):
             if index < positional:
                 bind(function.params[index], objs)
-            elif function.vararg:
-                packed = heap.alloc(function.node, "builtins.tuple", where=function, tag="*args")
-                heap.add_field(packed, f"[{index - positional}]", objs)
         if rest:
             for name in function.params[min(len(args), positional) :]:
                 bind(name, rest)
-        if function.vararg:
-            packed = heap.alloc(function.node, "builtins.tuple", where=function, tag="*args")
-            heap.add_contents(packed, rest)
-            bind(function.vararg, {packed})
-        if function.kwarg:
-            packed = heap.alloc(function.node, "builtins.dict", where=function, tag="**kwargs")
-            heap.add_contents(packed, rest)
-            bind(function.kwarg, {packed})
+        if function.vararg or function.kwarg:
+            call = node if exact else None
+            packed, mapping = self.packs.pack(function, args[positional:], rest, call)
+            if function.vararg:
+                bind(function.vararg, {packed})
+            if function.kwarg:
+                bind(function.kwarg, {mapping})
         for name, objs in kwargs.items():
             if name in function.params:
                 bind(name, objs)
             elif function.kwarg:
-                heap.add_field(packed, f"[{name!r}]", objs)
+                heap.add_field(mapping, f"[{name!r}]", objs)
         if function.generator:
             if function not in self.active:
                 self.active[function] = None
@@ -769,9 +835,20 @@ class Calls(Special):
             called = at(where)
             later |= called if not method else set()
             if spread:
-                places, others = self.positions(self.value_of(at(spread.partition(",")[0])), node)
+                passed, mapping = (at(name) for name in spread.split(","))
                 by_name: Keywords = {}
-                others |= self._by_keyword(at(spread.partition(",")[2]), by_name) | rest
+                others = self._by_keyword(mapping, by_name) | rest
+                if where in kwargs:
+                    packs, passed = self.packs.apart(passed)
+                    functions = {o for o in called if o.kind in ("function", "bound")}
+                    none = Arguments(0, frozenset(), more_positional=False, more_named=False)
+                    own = None if self._passes_own(node, spread) else mapping
+                    with self.heap.often():
+                        results |= self._pass_on(functions, [], packs, none, {}, own, node, shown)
+                    if packs and not passed:
+                        called = called - functions
+                places, more = self.positions(self.value_of(passed), node)
+                others |= more
                 if where not in kwargs:  # given by position, if at all
                     called, others = rest.union(*args), others | given_but("")
                 with self.heap.often():
@@ -826,6 +903,15 @@ class Calls(Special):
                 for name, objs in kwargs.items():
                     self.heap.add_field(obj, f"[{name!r}]", self.value_of(objs))
         return found
+
+    def _passes_own(self, node: ast.AST, names: str) -> bool:
+        """Whether a call's keywords `names` are what one call of this function was given."""
+        if not isinstance(node, ast.Call):
+            return False
+        values = {k.arg: k.value for k in node.keywords}
+        args, _, kwargs = names.partition(",")
+        spread = [values[kwargs]] if kwargs in values else []
+        return bool(spread) and same_call(self.function, values.get(args), spread)
 
     def _given_to_call(self, obj: Obj, effect: Effect) -> bool:
         """Whether a library's object, given where a function is called, may be one."""
@@ -1103,6 +1189,12 @@ class Calls(Special):
                 for keeper in list(keepers):
                     self.heap.add_contents(keeper, flat)
                 continue
+            if location.startswith("fields:"):
+                for obj in list(at(location[7:])):
+                    for name, objs in list(self.heap.fields_of(obj).items()):
+                        for keeper in list(keepers):
+                            self.heap.add_field(keeper, name, objs)
+                continue
             if location.startswith("drained:"):  # an iterator is used up
                 kept = self.value_of(at(location[8:]))
                 lazy = {o for o in kept if o.kind == "alloc" and (o.type in LAZY or _generator(o))}
@@ -1221,9 +1313,50 @@ class Calls(Special):
         declared = self.effects.type(obj.type)
         if declared.iterable_calls or declared.iteration_draws:
             self.iterables.add(obj)
-            return {heap.alloc(node, declared.elements, where=self.function, tag="batch")}
+            batch = heap.alloc(node, declared.elements, where=self.function, tag="batch")
+            return {batch} | self._collated(obj, node)
         self._moved(obj, "iterating")
         return heap.elements(obj)
+
+    def _collated(self, loader: Obj, node: ast.AST) -> set[Obj]:
+        """What a loader's own collate function makes of the items, or the items themselves.
+
+        The default one copies.
+        """
+        held = set(self.heap.contents_of(loader)).union(*self.heap.fields_of(loader).values())
+        functions = {o for o in held if o.kind in ("function", "bound")}
+        callables = {o for o in held if o.kind == "alloc" and o.cls and o.cls.method("__call__")}
+        library = {o for o in held if o.kind == "library" and self.effects.call(o.name)}
+        unbatched = loader.site is not None and _none_given("batch_size", loader.site)
+        if not (functions or callables or library or unbatched):
+            return set()
+        items = set().union(*(self._items_of(o, node) for o in held - functions - callables))
+        if not items:
+            return set()
+        found = items if unbatched else set()
+        batch = self.heap.alloc(node, "builtins.list", where=self.function, tag="items")
+        self.heap.add_contents(batch, items)
+        for function in functions:
+            found |= self._call_back(function, {batch}, node)
+        with self.heap.often():
+            for obj in callables:
+                found |= self.method(obj, "__call__", [{batch}], node)
+            for obj in library:  # `list`
+                found |= self._invoke_one(obj, [{batch}], {}, set(), node, obj.label)
+        return found
+
+    def _items_of(self, dataset: Obj, node: ast.AST, depth: int = 3) -> set[Obj]:
+        """What a loader may take from something that it holds."""
+        if dataset.kind != "alloc" or not depth:
+            return set()
+        if dataset.cls is not None and dataset.cls.method("__getitem__") is not None:
+            return self.method(dataset, "__getitem__", [set()], node)
+        if dataset.cls is not None and dataset.cls.method("__iter__") is not None:
+            return self.iterate({dataset}, node)
+        if dataset.type in SEQUENCES:
+            return self.heap.elements(dataset)
+        within = set(self.heap.contents_of(dataset)) - {dataset}
+        return set().union(*(self._items_of(obj, node, depth - 1) for obj in within))
 
     def _iterate_instance(self, obj: Obj, node: ast.AST) -> set[Obj] | None:
         assert obj.cls is not None
@@ -1278,6 +1411,12 @@ def _given(name: str, kwargs: Keywords, calls: list[ast.AST]) -> bool:
         return any(flag.value is True for flag in flags)
 
     return name in kwargs or any(switched_on(call) for call in calls)
+
+
+def _none_given(name: str, call: ast.AST) -> bool:
+    """Whether None, or maybe None, is an option of a call."""
+    given = [k.value for k in call.keywords if k.arg == name] if isinstance(call, ast.Call) else []
+    return any(isinstance(n, ast.Constant) and n.value is None for v in given for n in ast.walk(v))
 
 
 def _opens_to_write(node: ast.AST) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from florc.analysis.heap import FINE, LAZY, SEQUENCES, VIEWED, Heap, owner_of, unknown
 from florc.analysis.objects import Access, CallEdge, Function, LibraryCall, Obj
+from florc.analysis.packs import Packs
 from florc.analysis.program import Program
 from florc.effects.model import Effects
 from florc.frontend.scopes import Scope
@@ -52,6 +53,7 @@ class State:
         self.program = program
         self.effects = effects
         self.heap = Heap(program, effects, grain)
+        self.packs = Packs(self.heap)
         self.active: dict[Function, None] = {}
         self.function: Function = program.bodies[program.project.script.name]
         self.scope: Scope = self.function.scope

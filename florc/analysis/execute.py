@@ -162,6 +162,8 @@ class Executor(Calls):
     ) -> None:
         """Assign attribute `name` of any of `receivers`."""
         for obj in list(receivers):
+            if not self._takes(obj, name):
+                continue  # another object of the points-to set is meant
             if obj.kind == "module" and obj.module is not None:
                 scope = self.program.module_scope(obj.module)
                 self.heap.add_variable(scope, name, objs)
@@ -192,6 +194,13 @@ class Executor(Calls):
                         f"{shown} is assigned",
                         attribute="" if whole else name,
                     )
+
+    def _takes(self, obj: Obj, name: str) -> bool:
+        """Whether attribute `name` of an object can be assigned: not of a list, nor of an array."""
+        declared = self.effects.types.get(obj.type) if obj.kind in ("alloc", "part") else None
+        if declared is None or obj.cls is not None or "__setattr__" not in declared.lacks:
+            return True
+        return name in declared.api
 
     def _assign_item(self, target: ast.Subscript, objs: set[Obj]) -> None:
         receivers = self.value_of(self.evaluate(target.value))

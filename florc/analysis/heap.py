@@ -151,6 +151,7 @@ class Heap:
         self.repeating = False  # inside a callback, that may be called any number of times
         self.many: set[Obj] = set()  # allocated by such callbacks
         self.settled = False  # it grows no more
+        self.packed: set[Obj] = set()  # by calls, for `*args` and `**kwargs`: they stay apart
         self._found: dict[tuple[str, frozenset[Obj]], set[Obj]] = {}
         self._interned: dict[tuple[object, ...], Obj] = {}
         self._originals: dict[Obj, Obj] = {}
@@ -243,6 +244,8 @@ class Heap:
             owner = owner_of(obj)
             return owner.kind == "alloc" and (owner.cls is None or obj.type != "builtins.dict")
         if obj.kind != "alloc" or obj.function is not None or obj.type in LAZY:
+            return False
+        if obj in self.packed:
             return False
         if obj.cls is not None:
             return obj.cls.method("__next__") is None

@@ -33,7 +33,7 @@ or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is 
 * ``keeps``: locations that the receiver (or the result of a constructor) keeps a reference to;
   ``flat:LOC`` keeps what containers at LOC hold, however nested, instead of the containers,
   ``drained:LOC`` what iterators at LOC give, instead of them (anything else is kept itself),
-  ``func=LOC`` keeps it as its attribute ``func``.
+  ``fields:LOC`` its attributes under their names, ``func=LOC`` it as its attribute ``func``.
 * ``returns``: ``none`` (an immutable value), ``new``, ``self``, an argument's location,
   ``elem:LOC`` (what LOC contains), ``part:self`` (a part of the receiver, of the given `type`),
   ``holder:LOC`` (a new container of `type` with parts of LOC), ``sum:LOC`` (LOC's items added up),

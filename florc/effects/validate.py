@@ -33,7 +33,7 @@ TYPE_TEXTS = ("api", "elements", "parts", "note")
 
 _ARGUMENT = r"(self|args|\d+|[A-Za-z_]\w*)"
 _LOCATION = re.compile(rf"{_ARGUMENT}(\*[\w.]*)?(\?\w+)?")
-_KEPT = re.compile(rf"(flat:|drained:|\w+=)?{_ARGUMENT}\*?(\?\w+)?")
+_KEPT = re.compile(rf"(flat:|drained:|fields:|\w+=)?{_ARGUMENT}\*?(\?\w+)?")
 _CALLED = re.compile(rf"(elem:)?{_ARGUMENT}(\.\w+)?\*?(@\w+(,\w+)?)?(\?\w+)?")
 _RESULT = re.compile(
     rf"none|new|called|each:args|(elem:|part:|holder:|sum:|call:|copy:|deepcopy:|pairs:|values:|holding:|groups:|tees:)?{_ARGUMENT}\*?(\?\w+)?"

@@ -20,7 +20,7 @@ from effect_samples import SAMPLES, T  # noqa: E402
 
 SHIPPED = sorted((Path(__file__).parents[2] / "florc" / "effects").glob("*.toml"))
 RESULT = (
-    r"(elem:|each:|sum:|call:|part:|holder:|flat:|drained:|copy:|deepcopy:|pairs:|values:|holding:"
+    r"(elem:|each:|sum:|call:|part:|holder:|flat:|drained:|fields:|copy:|deepcopy:|pairs:|values:|holding:"
     r"|groups:|tees:)?"
 )
 LOCATION = re.compile(RESULT + r"(\w+=)?(self|args|\d+|[A-Za-z_]\w*)(\.\w+)?(\*[\w.]*)?(\?\w+)?")

@@ -101,6 +101,21 @@ WAYS = [
     "list(change(r) for r in table)",
     "any(change(r) for r in table)",
     "list(map(change, table))",
+    "for row in DataLoader(table, batch_size=None): CHANGE",
+    "for row in DataLoader(Indexed(table), batch_size=None): CHANGE",
+    "for row in DataLoader(Rows(table), batch_size=None if epoch else 1): CHANGE",
+    "for row in DataLoader(table, collate_fn=lambda batch: batch[0]): CHANGE",
+    "for row in DataLoader(Indexed(table), 1, False, collate_fn=pick_first): CHANGE",
+    "for row in DataLoader(Indexed(table), collate_fn=Collator()): CHANGE",
+    "for row in DataLoader(Subset(Indexed(table), [0]), collate_fn=Collator()): CHANGE",
+    "for rows in DataLoader(Indexed(table), collate_fn=list): row = rows[0]; CHANGE",
+    "it = iter(DataLoader(table, collate_fn=pick_first)); row = next(it); CHANGE",
+    "passes_on(change, table[0])",
+    "passes_on(change, *table[:1])",
+    "passes_on(change, row=table[0])",
+    "passes_on(passes_on, change, table[0])",
+    "[passes_on(f, table[0]) for f in (pick, change)]",
+    "holds_on(table[0])(change)",
     "deque = collections.deque((change(r) for r in table), maxlen=0)",
     "match table:\n        case [row, *_]: CHANGE",
 ]
@@ -120,6 +135,7 @@ def test_a_change_of_a_row_changes_the_table(tmp_path: Path, way: str) -> None:
     import random, sys
     import other
     import torch
+    from torch.utils.data import DataLoader, Subset
 
     table = [[1.0, 2.0], [3.0, 4.0]]
     model = torch.nn.Linear(2, 1)
@@ -163,6 +179,29 @@ def test_a_change_of_a_row_changes_the_table(tmp_path: Path, way: str) -> None:
 
     class Items(list):
         pass
+
+    class Indexed:
+        def __init__(self, rows):
+            self.rows = rows
+
+        def __len__(self):
+            return len(self.rows)
+
+        def __getitem__(self, index):
+            return self.rows[index]
+
+    class Collator:
+        def __call__(self, batch):
+            return batch[0]
+
+    def pick_first(batch):
+        return batch[0]
+
+    def passes_on(function, *args, **kwargs):
+        return function(*args, **kwargs)
+
+    def holds_on(*args):
+        return lambda function: function(*args)
 
     for epoch in range(3):
         model(torch.tensor(table)).sum().backward()
