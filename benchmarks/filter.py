@@ -308,7 +308,8 @@ def main() -> None:
         store = build(Path(folder), args.runs, args.epochs, args.steps)
         total = args.runs * (1 + args.epochs * (1 + args.steps))
         print(f"{total} iterations, built in {time.perf_counter() - started:.0f} s", flush=True)
-        print("| | question | replayed | of all | oracle | ratio | rounds | first derivation, processor s |")
+        times = "first derivation, processor s"
+        print(f"| | question | replayed | of all | oracle | ratio | rounds | {times} |")
         print("|---|---|---|---|---|---|---|---|")
         wanted = {int(n) for n in args.only.split(",") if n}
         good = 0
