@@ -7,7 +7,8 @@ and the best of three are reported, data frame included, the least processor tim
 trust on a busy machine) and the process's peak memory.  A --folder that has the data of an earlier
 time is used again.  With --peers, an interpreter of an environment that has mlflow-skinny,
 sqlalchemy, alembic, tensorboard, torch, flordb, duckdb, pyarrow and pandas, other systems do the
-same on the same data (query_peers.py); what isn't installed there is left out.  The table goes to
+same on the same data (query_peers.py); what isn't installed there is left out, and so is what takes
+longer than --limit seconds.  The table goes to
 benchmarks/RESULTS.md.
 """
 
@@ -174,7 +175,7 @@ def child(command: list[str], limit: float = 1800) -> dict[str, float] | None:
         done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=limit)
     except subprocess.TimeoutExpired:
         print(f"{' '.join(command[2:])}: more than {limit:.0f} s", file=sys.stderr)
-        return None
+        return {"limit": limit}
     found = result(done.stdout)
     if found is None:
         last = (done.stderr.strip().splitlines() or ["no result"])[-1]
@@ -196,13 +197,15 @@ def row(what: str, size: str, found: dict[str, float] | None) -> str:
     """A line of the table of queries."""
     if found is None:
         return f"| {what} | {size} | - | - | - | - | - |"
+    if "limit" in found:
+        return f"| {what} | {size} | more than {found['limit']:.0f} s | - | - | - | - |"
     return (
         f"| {what} | {size} | {seconds(found['first'])} | **{seconds(found['best'])}** | "
         f"{seconds(found['cpu'])} | {found['rows']:,} | {found['peak_mb']:.0f} MB |"
     )
 
 
-def measure(sizes: list[int], peers: str | None, folder: Path) -> list[str]:
+def measure(sizes: list[int], peers: str | None, folder: Path, limit: float) -> list[str]:
     """All tables."""
     text = [
         "| query | values | first | best of 3 | rows | peak memory |",
@@ -230,14 +233,17 @@ def measure(sizes: list[int], peers: str | None, folder: Path) -> list[str]:
         tasks = {"pandas_pivot": "pandas, long frame in memory: pivot",
                  "pandas_one_run": "pandas: one run",
                  "duckdb_pivot": "DuckDB on Parquet: pivot",
-                 "duckdb_one_run": "DuckDB on Parquet: one run"}  # fmt: skip
-        if rows <= 1_000_000:  # more takes these very long
-            tasks |= {"mlflow_one_run": "MLflow, SQLite store: one run",
-                      "mlflow_pivot": "MLflow, SQLite store: pivot",
-                      "flordb_pivot": "FlorDB 4: pivot"}  # fmt: skip
+                 "duckdb_one_run": "DuckDB on Parquet: one run",
+                 "mlflow_load": "",
+                 "mlflow_one_run": "MLflow, SQLite store: one run",
+                 "mlflow_pivot": "MLflow, SQLite store: pivot"}  # fmt: skip
+        if rows <= 1_000_000:  # its memory grows by 0.7 GB for each million
+            tasks["flordb_pivot"] = "FlorDB 4: pivot"
         for task, label in tasks.items() if peers else ():
             command = [str(peers), str(HERE / "query_peers.py"), task, str(place), str(rows)]
-            text.append(row(label, size, child(command)))
+            found = child(command, limit)
+            if label:
+                text.append(row(label, size, found))
     text += ["", *notes, "", "| taking in a value | median | mean |", "|---|---|---|"]
     costs = {"`flor.log` while recording": ours("append", folder, "0")}
     for task, label in {
@@ -269,13 +275,14 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--peers", metavar="PYTHON")
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--limit", type=float, default=1800, help="seconds of a peer's task")
     parser.add_argument("--no-write", action="store_true")
     args = parser.parse_args()
     scratch = tempfile.TemporaryDirectory() if args.folder is None else contextlib.nullcontext()
     with scratch as made:
         folder = Path(made) if made else args.folder
         folder.mkdir(parents=True, exist_ok=True)
-        table = measure(args.rows, args.peers, folder)
+        table = measure(args.rows, args.peers, folder, args.limit)
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     head = (
         f"{datetime.date.today()}, {os.cpu_count()} cores, Python {platform.python_version()}, "

@@ -11,7 +11,8 @@ from .context import ROWS, UNKNOWN, Unknowns
 from .errors import QueryError
 from .needs import NODE, Need, derive
 from .parse import parse_query
-from .selectivity import selectivity
+from .reading import Reading, readings
+from .selectivity import conditions, selectivity
 
 __all__ = [
     "NODE",
@@ -21,13 +22,16 @@ __all__ = [
     "Catalogue",
     "Need",
     "QueryError",
+    "Reading",
     "Reference",
     "Scan",
     "Unknowns",
     "analyse",
+    "conditions",
     "derive",
     "fold",
     "parse_query",
+    "readings",
     "selectivity",
     "view_names",
 ]

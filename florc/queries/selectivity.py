@@ -57,3 +57,35 @@ def _share(condition: exp.Expr) -> float:
     else:
         return OTHER
     return 1 - share if negated else share
+
+
+def conditions(analysis: Analysis, column: str, name: str) -> tuple[str, ...]:
+    """Conditions on a column of `logs` alone, as SQL in which it is called `name`.
+
+    To be counted over values of the column that are known.  A part of a condition that must hold
+    as a whole (of an OR, say) isn't among them.
+    """
+    references = {id(r.node) for r in analysis.references if r.column == column}
+    found: dict[str, None] = {}
+    for reference in analysis.references:
+        if reference.column != column or reference.scan.table != "logs":
+            continue
+        condition = _condition(reference.node)
+        if condition is None or not _conjunct(condition):
+            continue
+        columns = list(condition.find_all(exp.Column))
+        if any(id(node) not in references for node in columns) or condition.find(exp.Query):
+            continue
+        copy = condition.copy()
+        for node in list(copy.find_all(exp.Column)):
+            node.replace(exp.column(name))
+        found[copy.sql(dialect="sqlite")] = None
+    return tuple(f"({text})" for text in found)
+
+
+def _conjunct(condition: exp.Expr) -> bool:
+    """Whether a condition has to hold for a row."""
+    node = condition.parent
+    while isinstance(node, (exp.And, exp.Paren)):
+        node = node.parent
+    return isinstance(node, (exp.Where, exp.Having, exp.Join))

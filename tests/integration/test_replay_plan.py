@@ -10,7 +10,9 @@ from harness import record
 
 import flor
 from flor.runtime.errors import FlorError
-from flor.runtime.store import StoreError
+from flor.runtime.replay.cost import machine
+from flor.runtime.store import Store, StoreError
+from flor.runtime.store.costs import get_observations
 from florc.queries import QueryError
 
 SCRIPT = """import flor
@@ -43,6 +45,9 @@ def test_a_plan_shows_what_it_would_do_and_does_nothing(folder: Path) -> None:
     assert plan.names == ("length",) and plan.refusals == () and plan.warnings == ()
     # How many iterations depends on where the recording had time for a checkpoint.
     assert plan.cost.runs == 1 and 3 <= plan.cost.iterations <= 6 and plan.cost.seconds >= 0
+    parts = plan.cost.start + plan.cost.prefix + plan.cost.restore + plan.cost.execute
+    assert 0 < parts <= plan.cost.seconds and plan.cost.replays == 0 and not plan.took
+    assert plan.costs(2).runs == 1 and plan.costs(2).iterations == plan.cost.iterations
     text = str(plan)
     assert text.startswith(f"replays length: 1 run, {plan.cost.iterations} iterations of outer")
     assert text.splitlines()[1].split() == ["run", "names", "from", "iterations", "seconds"]
@@ -64,6 +69,14 @@ def test_running_it_answers_once_and_for_all(folder: Path) -> None:
         {"epoch": e, "length": e + 2} for e in (3, 4, 5)
     ]  # fmt: skip
     assert plan.answer is plan.answer and "<p>3 rows" in plan._repr_html_()
+    assert plan.took > 0 and plan.expected > 0
+    assert f"replayed in {plan.took:.1f} s; expected were {plan.expected:.1f} s" in str(plan)
+    with Store.open(folder) as store:
+        seen = get_observations(store.connection, machine())
+    assert [each.component for each in seen] == ["start", "prefix", "restore", "execute", "total"]
+    assert seen[-1].took == plan.took and seen[-1].expected == plan.expected
+    assert all(each.run == 1 and each.workers == 1 and each.took >= 0 for each in seen)
+    assert seen[3].expected == seen[3].base  # the first replay of all: nothing to correct it by
     again = flor.replay(SQL)
     assert str(again) == "nothing to re-execute" and again.cost.runs == 0
     assert again.run() == plan.answer

@@ -212,6 +212,36 @@ def test_tricky(sql):
         check([run_of(random), run_of(random)], sql)
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        "lr < CASE WHEN h > 1 THEN epoch ELSE 2 END",
+        "step IS NULL",
+        "loss IS NULL OR e > 8",
+        "h < 0",
+    ],
+)
+def test_rows_of_a_new_loop_have_nothing_of_the_loop_beside_them(where):
+    """The version had no loop `i`: what is known of the steps doesn't hold for its rows."""
+    positions = [(), (("epoch", 0),), (("epoch", 0), ("step", 0)), (("epoch", 0), ("i", 0))]
+    spec = SimpleNamespace(
+        lr=0, positions=positions, had={"h"}, planned=True, new=True,
+        values={("h", positions[2]): 2, ("loss", positions[2]): 1, ("e", positions[3]): 3},
+    )  # fmt: skip
+    check([spec], f"SELECT epoch, step, i, e FROM logs WHERE {where}")
+
+
+def test_rows_of_a_new_loop_are_seen_where_nothing_in_it_is_asked_for():
+    """They come with the values of `e`: the scan without `e` shows them too."""
+    positions = [(), (("epoch", 0),), (("epoch", 0), ("i", 0)), (("epoch", 1),)]
+    spec = SimpleNamespace(
+        lr=0, positions=positions, had={"h"}, planned=True, new=True,
+        values={("e", positions[2]): 3},
+    )  # fmt: skip
+    check([spec], "SELECT epoch, i FROM logs WHERE EXISTS (SELECT e FROM logs l WHERE l.epoch > 0)")
+    check([spec], "SELECT epoch, i FROM logs WHERE EXISTS (SELECT count(e) FROM logs)")
+
+
 def case(seed):
     """Runs and a query."""
     random = Random(seed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from flor.runtime.replay.schedule import Schedule
-from flor.runtime.replay.work import _stretches
 
 
 def test_flat_loop() -> None:
@@ -43,11 +42,3 @@ def test_to_the_end() -> None:
     schedule = Schedule([(), (("e", 0),)], to_the_end=True)
     schedule.at_head((), "e", 1)
     assert not schedule.finished()
-
-
-def test_stretches_of_an_estimate() -> None:
-    """From the nearest checkpoint at or before each wanted index, never backwards."""
-    assert _stretches([5], [2, 4, 8]) == [(4, range(4, 6))]
-    assert _stretches([5], []) == [(-1, range(0, 6))]
-    assert _stretches([5, 6, 9], [4, 8]) == [(4, range(4, 7)), (8, range(8, 10))]
-    assert _stretches([], [4]) == []

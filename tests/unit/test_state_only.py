@@ -8,7 +8,6 @@ from textwrap import indent
 import pytest
 
 from flor.runtime.replay.state_only import answered
-from flor.runtime.replay.work import _stretches
 from florc.driver import compile_project
 from florc.plan import LogStatement, Plan, SlicePlan
 
@@ -240,9 +239,3 @@ def test_a_loop_within_itself_is_executed() -> None:
     twice = LogStatement("id:a", "a", "s.py", 1, "", (), paths=(("epoch", "epoch"),))
     wanted = {(("epoch", 1), ("epoch", 3)): ["a"]}
     assert not answered(plan([twice], BY_EPOCH), wanted, ())
-
-
-def test_estimates_of_what_is_not_executed() -> None:
-    assert _stretches([2, 3, 7], [3, 4, 8], {2, 3, 7}) == [(3, range(4, 4)), (8, range(8, 8))]
-    assert _stretches([2, 3], [2, 4], {3}) == [(2, range(2, 3)), (4, range(4, 4))]
-    assert _stretches([3, 5], [4], {3}) == [(4, range(4, 4)), (4, range(4, 6))]

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,7 @@ def start(root, last, pause):
 def told(child):
     """The run, None if it had not begun, and how many of its values were acknowledged."""
     out, _ = child.communicate(timeout=300)
+    out = getattr(child, "said", b"") + out
     lines = out.decode().rpartition("\n")[0].split()  # the last line may be cut off
     return (int(lines[0]) if lines else None), (int(lines[-1]) if len(lines) > 1 else 0)
 
@@ -83,11 +85,19 @@ def assert_kept(store, run, acknowledged, exactly=False):
 
 
 def kill_round(root, writers, killed, seed):
-    """Run writers at once; SIGKILL some of them at random times.  Returns (run, acknowledged)."""
+    """Run writers at once; SIGKILL some of them at random times.  Returns (run, acknowledged).
+
+    In every other round half of the doomed have had something acknowledged before, however busy
+    the machine is; else some may not even have begun.
+    """
     chance = random.Random(seed)
     children = [start(root, 100_000_000 if n < killed else 2000, 0.005) for n in range(writers)]
     doomed = children[:killed]
-    time.sleep(0.2)
+    if seed % 2:
+        for child in doomed[::2]:
+            child.said = child.stdout.readline() + child.stdout.readline()
+    else:
+        time.sleep(0.2)
     while doomed:
         time.sleep(chance.random() * 2.0 / killed)
         child = doomed.pop(chance.randrange(len(doomed)))
@@ -224,7 +234,8 @@ def test_training_on_a_full_disk(tmp_path, kilobytes):
             for step in list(range(400)) * 4:
                 weights[step % 4] += 0.5 * step
                 whole.append(weights[0])
-            assert sorted(kept) == sorted(whole)[: len(kept)]
+            # What didn't fit is lost; something smaller that came later may have fitted.
+            assert kept and Counter(kept) <= Counter(whole)
     # There is room again: the same project records as ever.
     again = train(tmp_path, ["-m", "flor.runtime", "record"])
     assert again.returncode == 3

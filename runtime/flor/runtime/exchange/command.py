@@ -52,7 +52,7 @@ def _event_file(
 
 def _times(run: Run) -> tuple[float, float]:
     """When a run began and ended, in seconds since the epoch."""
-    from ..replay.work import seconds
+    from ..store.rows import seconds
 
     started = seconds(run.started) or now()
     return started, seconds(run.ended) or started

@@ -19,6 +19,7 @@ from ..captured.calls import log_calls
 from ..captured.keep import Keeper
 from ..errors import FlorError
 from ..session import Nothing, Session
+from ..store import costs
 from . import arguments, build, execute, hook, seeds, signals, tracebacks, tree
 from .inputs import InputNotes
 from .target import Target
@@ -184,6 +185,7 @@ class Recording:
         if self._ended or os.getpid() != self.session.pid:
             return
         self._ended = True
+        self._note_timings()
         session = self.session
         with self._trying("ending the recording"):
             self.note_seeds()
@@ -213,6 +215,16 @@ class Recording:
                     )  # fmt: skip
                     if "numpy" in sys.modules:  # not worth importing it; a query will pack the run
                         store.pack(self.run, self._packed_at_once())
+
+    def _note_timings(self) -> None:
+        """For estimates of replays: when the script ended, what regions took on average."""
+        if self.writer is None:
+            return
+        self.writer.timing(costs.END, time.time())
+        tallies = getattr(self.session.regions, "tallies", {})
+        for tally in tallies.values():
+            if tally.kept and tally.runs:
+                self.writer.timing(costs.REGION + tally.plan.id, tally.seconds / tally.runs)
 
     def _packed_at_once(self) -> int:
         """How many values are packed before the process ends: within 1 % of the run's time."""
@@ -258,6 +270,8 @@ def record(target: Target, options: Options) -> int:
     signals.on_termination(session.pid, recording.terminated)
     session.activate()
     recording.seeds = seeds.python_state()
+    if recording.writer is not None:
+        recording.writer.timing(costs.SCRIPT, time.time())
     code, recording.signal = run_program(target, emitted, recording)
     return code
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..project import project_root
 from ..store import Store
 from ..versions.worktrees import Workplace
 from .dry_run import dry_run
+from .estimates import Estimator
 from .job import Divergence
 from .schedule import Position
 from .work import Request, Work, request
@@ -31,6 +33,8 @@ class Report:
     rows: list[tuple[Any, ...]]
     problems: list[str] = field(default_factory=list)
     code: int = 0
+    expected: float = 0.0  # seconds of all rounds
+    took: float = 0.0
 
 
 def replay(args: argparse.Namespace) -> int:
@@ -42,14 +46,16 @@ def replay(args: argparse.Namespace) -> int:
     old = signal.signal(signal.SIGTERM, _terminated)
     try:
         with Store.open(root) as store, Workplace(root) as place:
-            asked = request(store, place, args.sql, args.script, not args.from_start)
+            asked = request(
+                store, place, args.sql, args.script, not args.from_start, not args.no_skip
+            )
             for warning in asked.warnings:
                 say(f"warning: {warning}")
             if args.dry_run:
-                dry_run(asked, args.format, args.output)
+                dry_run(asked, args.format, args.output, args.workers)
                 return 0
             if asked.work:
-                _announce(asked, args.quiet)
+                _announce(asked, args.workers, args.quiet)
                 if not args.yes:
                     _confirm()
             report = answer(
@@ -63,6 +69,8 @@ def replay(args: argparse.Namespace) -> int:
             )
     finally:
         signal.signal(signal.SIGTERM, old)
+    if report.took and not args.quiet:
+        say(f"replayed in {report.took:.1f} s; expected were {report.expected:.1f} s")
     if report.columns:
         write(report.columns, report.rows, args.format, args.output)
     sys.stdout.flush()
@@ -89,18 +97,25 @@ def answer(
     problems = list(asked.refusals)
     code = int(bool(problems))
     failed: set[int] = set()
+    begun, expected = time.perf_counter(), 0.0
+    if asked.work:
+        expected = asked.rounds.deriving
     while asked.work:
         work, reason = asked.rounds.next(failed)
         if not work:
             break
         if reason and not quiet:
             say(reason)
+        expected += asked.price(workers, work).seconds - asked.rounds.deriving
         for outcome in Workers(place, workers).run(work, jumps, skip):
-            lines, wrong = _settle(store, outcome, quiet)
+            lines, wrong = _settle(store, asked.estimator, outcome, quiet)
             problems += lines
             code = max(code, int(wrong))
             if outcome.answer.state != "done":
                 failed.add(outcome.work.run.run)
+    took = time.perf_counter() - begun if asked.work else 0.0
+    if asked.work and not failed:
+        asked.estimator.observe_all(asked.work[0].run, expected, workers, took)
     store.declare(asked.declarations)
     try:
         columns, rows = store.sql(asked.sql)
@@ -108,10 +123,12 @@ def answer(
         if not problems:
             raise
         columns, rows = [], []  # the failed replay is why there is no such column yet
-    return Report(columns, rows, problems, code)
+    return Report(columns, rows, problems, code, expected, took)
 
 
-def _settle(store: Store, outcome: Outcome, quiet: bool) -> tuple[list[str], bool]:
+def _settle(
+    store: Store, estimator: Estimator, outcome: Outcome, quiet: bool
+) -> tuple[list[str], bool]:
     """Note what was re-executed; the lines to say about it, and whether something is wrong."""
     work, found = outcome.work, outcome.answer
     run = work.run.run
@@ -132,6 +149,11 @@ def _settle(store: Store, outcome: Outcome, quiet: bool) -> tuple[list[str], boo
     ]
     if found.state == "done" and marks:
         store.mark_replayed(run, marks)
+    if found.state == "done" and found.times:
+        job = (work.run, work.demand, outcome.part)
+        inside = sum(found.times.values())
+        times = {"start": max(0.0, outcome.seconds - inside), **found.times}
+        estimator.observe(job, outcome.at_once, times)
     lines = []
     for path in found.stale:
         lines.append(f"run {run}: {path} was changed after the run began; values may differ")
@@ -161,16 +183,16 @@ def _near(path: Path) -> str:
     return os.path.relpath(path)
 
 
-def _announce(asked: Request, quiet: bool) -> None:
+def _announce(asked: Request, workers: int, quiet: bool) -> None:
     if quiet:
         return
     iterations = sum(work.estimate.iterations for work in asked.work)
-    total = sum(work.estimate.seconds for work in asked.work)
+    price = asked.price(workers)
     names = sorted({name for work in asked.work for name in work.demand.names})
     runs = len(asked.work)
     say(
         f"replaying {', '.join(names)}: {runs} run{'s' * (runs != 1)}, "
-        f"{iterations} iteration{'s' * (iterations != 1)} of outermost loops, about {total:.1f} s"
+        f"{iterations} iteration{'s' * (iterations != 1)} of outermost loops, {price}"
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from florc.queries import analyse, selectivity
+from florc.queries import analyse, conditions, selectivity
 
 from ..store.positions import ROOT, Position, shape_paths
 from ..store.relation import Views
@@ -16,6 +17,7 @@ from .sight import Sight, answers
 
 if TYPE_CHECKING:
     from florc.plan import LogStatement
+    from florc.queries import Analysis
 
     from ..store.store import Store
 
@@ -25,8 +27,12 @@ Cells = Mapping[tuple[str, int], set[int]]
 
 NO_RUN = 0
 """Runs count from 1: a declaration for this one only makes a name known."""
-MANY = 200
-"""So many nodes of a run are looked up all at once."""
+SAMPLE, SAMPLED_RUNS = 200, 20
+"""Values of a name, of each of so many runs, that are looked at to tell what conditions leave."""
+CONFIDENCE = 2
+"""So many values count as much as the rule of thumb."""
+MANY = 5000
+"""So many nodes of a run are looked up at once."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,9 @@ class Demand:
     deciding: frozenset[str] = frozenset()
     early: frozenset[str] = frozenset()
     shares: Mapping[str, float] = field(default_factory=dict)
-    """For names in `deciding`: a guess at what their conditions leave."""
+    """For names in `deciding`: what their conditions are likely to leave."""
+    sampled: Mapping[str, int] = field(default_factory=dict)
+    """Of how many values of such a name that is known; not in it: a guess."""
 
 
 def demand(
@@ -161,24 +169,49 @@ class _Deriver:
                     origin = analysis.catalogue.origin
                     deciding |= {origin(column)[1] for column in need.deciding}
                     early |= set(names) if need.early else set()
+            self._reveal(analysis, lacks, hidden, read, nodes)
         demands = (
             self._run_demand(run, found, nodes.get(run, {}), run in hidden)
             for run, found in lacks.items()
         )
+        shares = {
+            name: self._share(analysis, column, name)
+            for column in dict.fromkeys(c for scan in analysis.scans for c in scan.columns)
+            if column in analysis.catalogue.columns
+            for family, name in [analysis.catalogue.origin(column)]
+            if family == "log" and name in deciding
+        }
         return Demand(
             tuple(sorted({d[1] for d in declarations} & read)),
             tuple(d for d in demands if d.positions),
             tuple(dict.fromkeys(d for d in declared if d[1] in read)),
             frozenset(deciding),
             frozenset(early),
-            {
-                name: selectivity(analysis, column)
-                for column in dict.fromkeys(c for scan in analysis.scans for c in scan.columns)
-                if column in analysis.catalogue.columns
-                for family, name in [analysis.catalogue.origin(column)]
-                if family == "log" and name in deciding
-            },
+            {name: share for name, (share, _) in shares.items()},
+            {name: count for name, (_, count) in shares.items() if count},
         )
+
+    def _share(self, analysis: Analysis, column: str, name: str) -> tuple[float, int]:
+        """What a column's conditions leave, and by how many of its values that is known."""
+        guess = selectivity(analysis, column)
+        sample = f"SELECT value FROM cells WHERE run = ? AND name_id = ? AND shown LIMIT {SAMPLE}"
+        tests = conditions(analysis, column, "value")
+        if not tests:
+            return guess, 0
+        query = f"SELECT count(*), total({' AND '.join(tests)}) FROM ({sample})"
+        runs = self.connection.execute(
+            "SELECT DISTINCT run, name_id FROM name_shapes JOIN names USING (name_id) "
+            "WHERE name = ? ORDER BY run DESC LIMIT ?",
+            (name, SAMPLED_RUNS),
+        ).fetchall()
+        count, kept = 0, 0.0
+        try:
+            for place in runs:
+                number, some = self.connection.execute(query, place).fetchone()
+                count, kept = count + number, kept + some
+        except sqlite3.Error:  # what SQLite can't evaluate here
+            return guess, 0
+        return (kept + CONFIDENCE * guess) / (count + CONFIDENCE), count
 
     # -- which iterations the query can see ----------------------------------------------------
 
@@ -215,17 +248,63 @@ class _Deriver:
                 if depth and depth > min(depths, default=depth):
                     found = self._parents(run, found)
 
+    def _reveal(
+        self,
+        analysis: Analysis,
+        lacks: Mapping[int, Sequence[Lack]],
+        hidden: Mapping[int, frozenset[str]],
+        read: Collection[str],
+        nodes: dict[int, dict[tuple[str, int], dict[int, int]]],
+    ) -> None:
+        """Need all of what brings a new loop to light that is shown where its names aren't.
+
+        Its iterations are rows of every scan that counts the loop, and come with the values of any
+        name in it: of a scan without such a name it can't be said which of them it will see.
+        """
+        scans = [
+            [analysis.catalogue.origin(column) for column in scan.columns]
+            for scan in analysis.scans
+            if scan.table == "logs"
+        ]
+        for run, loops in hidden.items():
+            inside = {
+                str(s.name)
+                for s in self.statements.get(run, ())
+                if any(not loops.isdisjoint(path) for path in s.paths)
+            }
+            names = inside & set(read)
+            shown = [
+                {name for family, name in columns if family == "log"}
+                for columns in scans
+                if any(
+                    name in (loops if family == "loop" else inside)
+                    for family, name in columns
+                    if family in ("loop", "log")
+                )
+            ]
+            if all(names <= columns for columns in shown):
+                continue
+            for lack in lacks[run]:
+                for shape in lack.shapes if lack.name in names else ():
+                    every = self.connection.execute(
+                        "SELECT node FROM nodes WHERE run = ? AND shape = ?", (run, shape)
+                    )
+                    found = {node: 1 for (node,) in every} if shape != ROOT else {ROOT: 1}
+                    nodes.setdefault(run, {})[lack.name, shape] = found
+
     def _parents(self, run: int, nodes: Mapping[int, int]) -> dict[int, int]:
         found: dict[int, int] = {}
-        if len(nodes) < MANY:
-            query = "SELECT parent FROM nodes WHERE run = ? AND node = ?"
-            pairs = [(n, self.connection.execute(query, (run, n)).fetchone()[0]) for n in nodes]
-        else:
-            query = "SELECT node, parent FROM nodes WHERE run = ?"
-            pairs = [(n, p) for n, p in self.connection.execute(query, (run,)) if n in nodes]
-        for node, parent in pairs:
+        for node, parent, _, _ in self._rows(run, nodes):
             found[parent] = min(nodes[node], found.get(parent, nodes[node]))
         return found
+
+    def _rows(self, run: int, nodes: Collection[int]) -> Iterator[tuple[int, int, int, int]]:
+        """(node, parent, shape, index) of some nodes."""
+        query = "SELECT node, parent, shape, idx FROM nodes WHERE run = ?"
+        every = list(nodes)
+        for start in range(0, len(every), MANY):
+            some = ", ".join(map(str, every[start : start + MANY]))
+            yield from self.connection.execute(f"{query} AND node IN ({some})", (run,))
 
     # -- what of it is missing -----------------------------------------------------------------
 
@@ -265,18 +344,16 @@ class _Deriver:
 
     def _positions(self, run: int, nodes: Mapping[int, Any]) -> dict[int, Position]:
         """Nodes -> positions."""
+        rows: dict[int, tuple[int, int, int]] = {}
+        wanted = set(nodes) - {ROOT}
+        while wanted:
+            rows |= {row[0]: row[1:] for row in self._rows(run, wanted)}
+            wanted = {rows[node][0] for node in wanted} - rows.keys() - {ROOT}
         found: dict[int, Position] = {ROOT: ()}
-        query = "SELECT node, parent, shape, idx FROM nodes WHERE run = ?"
-        many = len(nodes) > MANY
-        rows = {n: rest for n, *rest in self.connection.execute(query, (run,))} if many else {}
 
         def position(node: int) -> Position:
             if node not in found:
-                _, parent, shape, index = (
-                    (node, *rows[node])
-                    if many
-                    else self.connection.execute(f"{query} AND node = ?", (run, node)).fetchone()
-                )
+                parent, shape, index = rows[node]
                 found[node] = (*position(parent), (self.paths[shape][-1], index))
             return found[node]
 

@@ -14,7 +14,7 @@ COLUMNS = ("run", "names", "from", "iterations", "seconds")
 STATEMENTS = ("runs", "version", "statement", "outcome", "confidence", "place", "reason")
 
 
-def dry_run(asked: Request, format: str, output: str | None = None) -> None:
+def dry_run(asked: Request, format: str, output: str | None = None, workers: int = 1) -> None:
     """Print it.
 
     As a table: first what becomes of today's log statements in versions that differ, with the
@@ -32,6 +32,10 @@ def dry_run(asked: Request, format: str, output: str | None = None) -> None:
     rows = [row for work in asked.work for row in rows_of(work)]
     write(COLUMNS, rows, format, output)
     sys.stdout.flush()
+    if asked.work:
+        price = asked.price(workers)
+        seen = f"{price.replays} earlier" if price.replays else "no earlier"
+        print(f"florc: {price}; corrected by {seen} replays of it here", file=sys.stderr)
     reason = asked.rounds.reason()
     if reason:
         print(f"florc: {reason}", file=sys.stderr)

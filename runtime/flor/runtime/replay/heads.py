@@ -22,6 +22,7 @@ from ..loops import LoopIter, WhileLoop
 from ..record.files import FILES
 from ..record.heads import EXHAUSTED, ITERATOR, Watched, made_iterator, watched
 from ..session import Session, key
+from .clock import Stopwatch
 from .schedule import Position, Schedule
 from .sink import ReplaySink, words
 from .state_only import OFF, StateOnly
@@ -65,7 +66,9 @@ class ReplayHeads:
         on_jump: Callable[[dict[str, Any] | None], None],
         promoted: frozenset[tuple[str, str]] = frozenset(),
         states: StateOnly | None = None,
+        watch: Stopwatch | None = None,
     ) -> None:
+        self.watch = watch or Stopwatch()
         self.session = session
         self.sink = sink
         self.schedule = schedule
@@ -98,6 +101,7 @@ class ReplayHeads:
 
     def head(self, loop: Loop, frame: FrameType) -> bool:
         """See Heads.head: stop the process, jump ahead, or let the iteration run."""
+        self.watch.looping()
         try:
             return self._head(loop, frame)
         except (SystemExit, KeyboardInterrupt):
@@ -114,7 +118,9 @@ class ReplayHeads:
         if self.before and state.name in self.before:
             schedule.to_the_end = False
         if self.jumps and state.index == state.base:
+            begun = self.watch.clock()
             self._begins(outer, state, frame)
+            self.watch.restoring(begun)
         target = schedule.at_head(outer, state.name, state.index)
         over = schedule.finished() or self._beyond(outer, state)
         here = self._stop_at(outer, state)
@@ -135,7 +141,9 @@ class ReplayHeads:
                     return True
             stop = self._best(outer, state, target)
             while stop is not None:
+                begun = self.watch.clock()
                 outcome = self._jump(stop, loop, frame, outer)
+                self.watch.restoring(begun)
                 if outcome is not None:
                     return outcome
                 stop = self._best(outer, state, target)

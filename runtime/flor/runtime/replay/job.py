@@ -94,6 +94,7 @@ class Answer:
     answered: int = 0  # iterations whose log slices the next head's state answered
     stored: int = 0  # hindsight values
     skipped: dict[str, int] = field(default_factory=dict)  # call of a region -> how often
+    times: dict[str, float] = field(default_factory=dict)  # seconds of components, see clock.py
 
     def write(self, path: Path) -> None:
         """As JSON, atomically."""

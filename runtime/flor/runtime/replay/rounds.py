@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 from .demand import Demand, RunDemand
 
 if TYPE_CHECKING:
-    from ..store.rows import Run
+    from .estimates import Estimator
     from .schedule import Position
-    from .work import Estimate, Work
+    from .work import Work
 
 GROWTH = 4
 """Where few rows may be enough, each round takes so many times as many as the one before."""
@@ -21,6 +21,8 @@ WORTH = 0.75
 """A round of its own must promise to save a quarter of the time."""
 
 Cost = Callable[[Sequence[RunDemand]], float]
+Rest = Callable[[Sequence[RunDemand], float, Sequence[RunDemand]], float]
+"""What some runs' replay is expected to cost when of the rows of others' only a share is left."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,9 @@ class Round:
     reason: str = ""
 
 
-def choose(found: Demand, cost: Cost, shares: Mapping[str, float], number: int) -> Round:
+def choose(
+    found: Demand, cost: Cost, shares: Mapping[str, float], number: int, rest: Rest | None = None
+) -> Round:
     """The next round; `shares` are guesses of how much a name's conditions leave of the rest.
 
     First come names on whose values it depends what else is needed, the one that promises the least
@@ -47,13 +51,15 @@ def choose(found: Demand, cost: Cost, shares: Mapping[str, float], number: int) 
         part = _only(found.runs, {name}, None)
         spent = cost(part)
         share = shares.get(name, 0.5)
-        if spent + share * whole < expected:
-            expected = spent + share * whole
-            others = ", ".join(sorted(names - {name}))
+        others = _only(found.runs, names - {name}, None)
+        left = share * cost(others) if rest is None else rest(others, share, part)
+        if spent + left < expected:
+            expected = spent + left
             best = Round(
                 part,
                 f"{name} first, about {spent:.1f} s of {whole:.1f} s: "
-                f"{others} only where its values leave something to ask",
+                f"{', '.join(sorted(names - {name}))} only where its values leave something to ask"
+                f" ({_known(found, name, share)}, {left:.1f} s)",
             )
     chosen = {name for one in best.runs for name in one.names}
     if chosen <= found.early:
@@ -66,6 +72,14 @@ def choose(found: Demand, cost: Cost, shares: Mapping[str, float], number: int) 
                 f"about {spent:.1f} s of {whole:.1f} s",
             )
     return best
+
+
+def _known(found: Demand, name: str, share: float) -> str:
+    """Where a share comes from."""
+    count = found.sampled.get(name, 0)
+    if count:
+        return f"{100 * share:.0f} %, by {count} value{'s' * (count != 1)} known"
+    return f"{100 * share:.0f} %, a guess"
 
 
 def _only(
@@ -99,7 +113,8 @@ class Requester(Protocol):
 
     def lacking(self, failed: Collection[int]) -> tuple[Demand, list[Work]]: ...
 
-    def estimate(self, run: Run, one: RunDemand) -> Estimate: ...
+    deriving: float
+    estimator: Estimator
 
 
 class Rounds:
@@ -109,6 +124,11 @@ class Rounds:
         self._requester = requester
         self._number = 0
         self._tried: set[tuple[int, Position, str]] = set()
+
+    @property
+    def deriving(self) -> float:
+        """Seconds that looking for what is lacking took last."""
+        return self._requester.deriving
 
     def reason(self) -> str:
         """Why the first round won't be all, or ""."""
@@ -124,7 +144,7 @@ class Rounds:
             for position, statements in one.wanted.items()
             for statement in statements
         }
-        estimate = self._requester.estimate
+        estimate = self._requester.estimator.estimate
         work = (
             replace(works[one.run], demand=one, estimate=estimate(works[one.run].run, one))
             for one in runs
@@ -138,11 +158,24 @@ class Rounds:
         found = self._untried(found)
         works = {one.run.run: one for one in work}
 
+        estimate = self._requester.estimator.estimate
+
         def cost(runs: Sequence[RunDemand]) -> float:
-            return sum(self._requester.estimate(works[one.run].run, one).seconds for one in runs)
+            return sum(estimate(works[one.run].run, one).seconds for one in runs)
+
+        def rest(runs: Sequence[RunDemand], share: float, deciding: Sequence[RunDemand]) -> float:
+            rows = {one.run: len(one.positions) for one in deciding}
+            total = 0.0
+            for one in runs:
+                parts = estimate(works[one.run].run, one).parts
+                # A run is started if any of its rows is left.
+                some = 1 - (1 - share) ** max(1, rows.get(one.run, 1))
+                total += some * (parts.start + parts.prefix)
+                total += share * (parts.restore + parts.execute)
+            return total
 
         possible = tuple(one for one in found.runs if one.run in works)
-        chosen = choose(replace(found, runs=possible), cost, found.shares, self._number)
+        chosen = choose(replace(found, runs=possible), cost, found.shares, self._number, rest)
         return chosen.runs, works, chosen.reason
 
     def _untried(self, found: Demand) -> Demand:

@@ -14,9 +14,11 @@ from florc.queries import (
     Analysis,
     Need,
     QueryError,
+    Reading,
     Scan,
     Unknowns,
     derive,
+    readings,
     view_names,
 )
 
@@ -49,7 +51,7 @@ class Sight:
         connection: sqlite3.Connection,
         paths: Mapping[int, Path],
         lacks: Mapping[int, Sequence[Lack]],
-        hidden: Mapping[int, Collection[str]],
+        hidden: Mapping[int, frozenset[str]],
         dark: Collection[int],
         names: Collection[str],
         *,
@@ -64,6 +66,7 @@ class Sight:
         self.everything = everything
         self._ids = dict(connection.execute("SELECT name, name_id FROM names").fetchall())
         self._blank: dict[str, set[int]] = {}
+        self._inner = self._inner_columns()
 
     def unknowns(self, catalogue: Catalogue) -> Unknowns:
         """For the derivation."""
@@ -78,27 +81,55 @@ class Sight:
                 columns[column] = True
                 if name in lacking:
                     hindsight.add(column)
-            elif family == "loop" and name in loops:
+            elif (family == "loop" and name in loops) or self._inner.get((family, name)):
                 columns[column] = True
         return Unknowns(columns, frozenset(hindsight), bool(loops))
 
+    def _inner_columns(self) -> dict[tuple[str, str], set[int]]:
+        """Family and name of columns -> runs where an iteration of a new loop may lack them.
+
+        The iteration makes a row of its own, beside those of other loops in the same nest: it has
+        the values from around the new loop only.
+        """
+        found: dict[tuple[str, str], set[int]] = defaultdict(set)
+        columns = {
+            "log": "SELECT name, shape FROM name_shapes JOIN names USING (name_id)",
+            "loop": "SELECT loop, shape FROM loop_shapes JOIN shapes USING (shape)",
+        }
+        for run, loops in self.hidden.items():
+            nests = {path for lack in self.lacks.get(run, ()) for path in lack.statement.paths}
+            nests.update(self.paths.values())
+            around = {outside(path, loops) for path in nests if not loops.isdisjoint(path)}
+            for family, query in columns.items():
+                for name, shape in self.connection.execute(f"{query} WHERE run = ?", (run,)):
+                    path = self.paths[shape]
+                    if any(nest[: len(path)] != path for nest in around):
+                        found[family, name].add(run)
+        return found
+
     # -- views ---------------------------------------------------------------------------------
 
-    def create(self, views: Views, scan: Scan, unknowns: Unknowns) -> str:
-        """Make the view of a scan, with what isn't known of it; returns its name."""
+    def create(self, views: Views, scan: Scan, unknowns: Unknowns, reading: Reading | None) -> str:
+        """Make the view of a scan, with what isn't known of it; returns its name.
+
+        `reading` says what is read of it; None if that isn't known.
+        """
         if scan.table != "logs":
             return views.create(scan)
-        inner = views.create(scan, node=True)
+        inner = views.create(scan, node=True, reading=reading)
         shown = view_names(scan.columns)
-        outputs = [f"v.{quoted(name)}" for name in shown.values()]
-        if "run" not in scan.columns:
+        read = shown.values() if reading is None else reading.columns
+        outputs = [f"v.{quoted(name)}" for name in shown.values() if name in read]
+        if "run" not in scan.columns or "run" not in read:
             outputs.append('v."run"')
         outputs += [
             f"v.{quoted(ROW)} AS {quoted(NODE[1])}",
             f"v.{quoted(SHAPE)} AS {quoted(NODE[2])}",
         ]
         for column in scan.columns:
-            if column in unknowns.columns:
+            if column in unknowns.columns and (
+                reading is None or UNKNOWN + shown[column] in reading.columns
+            ):
                 flag = self._flag(*views.catalogue.origin(column))
                 outputs.append(f"{flag} AS {quoted(UNKNOWN + shown[column])}")
         if unknowns.rows:
@@ -111,9 +142,10 @@ class Sight:
 
     def _flag(self, family: str, name: str) -> str:
         """SQL: whether a column of the row isn't known."""
+        inner = self._inner.get((family, name), set())
         if family == "loop":
-            return _among({run for run, loops in self.hidden.items() if name in loops})
-        parts = []
+            return _among(inner | {run for run, loops in self.hidden.items() if name in loops})
+        parts = [_among(inner)] if inner else []
         always = {*self.hidden, *self.dark} if name in self.names or self.hidden else set()
         always = {r for r in always if r in self.dark or self._lacks(r, name)}
         if always:
@@ -187,6 +219,11 @@ class Sight:
         return self._blank[name]
 
 
+def outside(path: Path, loops: Collection[str]) -> Path:
+    """The nest around the outermost of `loops` in a nest."""
+    return path[: min(path.index(loop) for loop in loops if loop in path)]
+
+
 def _among(runs: Collection[int]) -> str:
     """SQL: whether the row is of one of some runs."""
     return f'(v."run" IN ({", ".join(map(str, sorted(runs)))}))' if runs else "0"
@@ -201,17 +238,23 @@ def answers(
 ) -> Iterable[tuple[Need, list[tuple[Any, ...]]]]:
     """The needs of a query with their rows."""
     unknowns = sight.unknowns(analysis.catalogue)
-    made: dict[int, str] = {}
+    made: dict[tuple[int, Reading | None], str] = {}
 
-    def name(number: int) -> str:
-        if number not in made:
-            made[number] = sight.create(views, analysis.scans[number], unknowns)
-        return quoted(made[number])
+    def text(need: Need) -> str:
+        read = readings(need.sql)
+
+        def name(number: int) -> str:
+            key = (number, None if read is None else read.get(number))
+            if key not in made:
+                made[key] = sight.create(views, analysis.scans[number], unknowns, key[1])
+            return quoted(made[key])
+
+        return need.text(name)
 
     for precise in (True, False):
         try:
             return [
-                (need, _rows(connection, need.text(name), bounded=precise))
+                (need, _rows(connection, text(need), bounded=precise))
                 for need in derive(analysis, unknowns, precise=precise)
             ]
         except sqlite3.Error as error:

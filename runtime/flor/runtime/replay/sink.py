@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from florc.plan import CAPTURED
@@ -50,6 +50,7 @@ class ReplaySink:
         self.compared = 0
         self.stored = 0
         self.executed = 0
+        self.on_first: Callable[[], None] | None = None  # at the first iteration of all
         self._ctx: Ctx | None = None
         self._key: Position = ()
         self._ordinals: dict[tuple[str, Position], int] = {}
@@ -135,6 +136,8 @@ class ReplaySink:
 
     def iteration(self, ctx: Ctx, t: float) -> None:
         """Count it; old ordinals are forgotten when an outermost loop goes on."""
+        if not self.executed and self.on_first is not None:
+            self.on_first()
         self.executed += 1
         if ctx[0] is None and len(self._ordinals) > 10_000:
             outside = {k: n for k, n in self._ordinals.items() if not k[1]}

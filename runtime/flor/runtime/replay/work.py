@@ -6,17 +6,14 @@ Nothing is executed here.  What can't be replayed is refused with one line.
 from __future__ import annotations
 
 import os
-from bisect import bisect_right
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import FlorError
 from ..record.build import get_build
-from ..record.command import run_folder
-from ..record.promotions import Report, lacking
 from ..record.target import Target, from_script
 from ..record.tree import walk
 from ..store import Store
@@ -25,13 +22,14 @@ from ..versions.contents import of_run
 from ..versions.git import GitError
 from .compiler import Compiler
 from .demand import NO_RUN, demand, visible
+from .estimates import Estimate, Estimator, Price, before
 from .prepare import Placed, Preparer, Ready, Today, renamed_script, todays_texts
 from .rounds import Rounds
-from .state_only import answered
+from .split import split
 
 if TYPE_CHECKING:
     from florc.emit.build import Build
-    from florc.plan import LogStatement, Plan
+    from florc.plan import LogStatement
 
     from ..places import Moved
     from ..store.rows import Run
@@ -61,22 +59,7 @@ class Work:
 
     def before(self) -> list[str]:
         """The loops before which everything wanted outside of loops has been logged; [] if not."""
-        statements = self.outside
-        if any(s.scope or not s.before for s in statements):
-            return []
-        common = set(statements[0].before) if statements else set()
-        for statement in statements[1:]:
-            common &= set(statement.before)
-        return sorted(common)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a replay will execute, from the recorded times."""
-
-    iterations: int  # of outermost loops
-    seconds: float
-    starts: tuple[tuple[str, int, int], ...]  # (loop, checkpoint or -1, iterations executed)
+        return before(self.outside)
 
 
 @dataclass(frozen=True)
@@ -102,18 +85,27 @@ class Request:
     sql: str
     work: tuple[Work, ...]
     rounds: Rounds
+    estimator: Estimator
     declarations: tuple[tuple[int, str, tuple[str, ...]], ...]
     warnings: tuple[str, ...]
     refusals: tuple[str, ...] = ()  # what can't be answered, a line for each version
     statements: tuple[Answered, ...] = ()  # of versions that differ from today's
     diffs: tuple[tuple[tuple[int, ...], str], ...] = ()  # what is put into them
 
+    def price(self, workers: int = 1, work: Sequence[Work] | None = None) -> Price:
+        """What some work (all of it) is expected to take, with the looks at what is lacking."""
+        chosen = self.work if work is None else work
+        jobs = [(one.run, one.demand, part) for one, part in split(chosen, workers)]
+        price = self.estimator.price(jobs, workers)
+        # Before it begins, and when it is done.
+        return replace(price, seconds=price.seconds + 2 * self.rounds.deriving)
+
 
 def request(
-    store: Store, place: Workplace, sql: str, script: str | None, jumps: bool
-) -> Request:  # fmt: skip
+    store: Store, place: Workplace, sql: str, script: str | None, jumps: bool, skip: bool = True
+) -> Request:
     """Derive the work.  Raises FlorError, QueryError, StoreError."""
-    return _Requester(store, place, sql, jumps).derive(script)
+    return _Requester(store, place, sql, jumps, skip).derive(script)
 
 
 @dataclass(frozen=True)
@@ -129,11 +121,13 @@ class Version:
 class _Requester:
     """Collects the parts of a Request, version by version."""
 
-    def __init__(self, store: Store, place: Workplace, sql: str, jumps: bool) -> None:
+    def __init__(
+        self, store: Store, place: Workplace, sql: str, jumps: bool, skip: bool = True
+    ) -> None:
         self.store = store
         self.root = place.root
         self.sql = sql
-        self.jumps = jumps
+        self.estimator = Estimator(store, jumps, skip)
         self.captured: dict[str, str] = {}  # today's calls to trackers: name -> place
         self.preparer = Preparer(store, place, None)
         self.work: list[Work] = []
@@ -144,8 +138,8 @@ class _Requester:
         self.diffs: list[tuple[tuple[int, ...], str]] = []
         self.versions: list[Version] = []
         self.every: list[LogStatement] = []
-        self.plans: dict[int, Plan] = {}  # of the runs that lack something
         self.told: set[str] = set()  # refusals
+        self.deriving = 0.0  # seconds that looking for what is lacking took last
 
     def derive(self, script: str | None) -> Request:
         """All of it."""
@@ -175,6 +169,7 @@ class _Requester:
             self.sql,
             tuple(sorted(self.work, key=lambda work: work.run.run)),
             Rounds(self),
+            self.estimator,
             tuple(dict.fromkeys(self.declarations)),
             tuple(dict.fromkeys(self.warnings)),
             tuple(self.refusals),
@@ -242,6 +237,7 @@ class _Requester:
 
     def lacking(self, failed: Collection[int]) -> tuple[Demand, list[Work]]:
         """What is still lacking in all versions together, and the work that it makes."""
+        begun = time.perf_counter()
         statements = {
             run.run: version.placed.logs
             for version in self.versions
@@ -258,6 +254,7 @@ class _Requester:
                 declarations=tuple(d for d in found.declarations if d[0] in ids),
             )
             self._lacking(version, mine)
+        self.deriving = time.perf_counter() - begun
         return found, self.work
 
     def _lacking(self, version: Version, found: Demand) -> None:
@@ -286,21 +283,17 @@ class _Requester:
         by_id = {run.run: run for run in members}
         for one in found.runs:
             run = by_id[one.run]
-            self.plans[one.run] = ready.build.plan
             try:
                 _not_running(self.store, run, one)
             except FlorError as error:
                 self._say(error.message)
                 continue
             self.warnings += [f"run {run.run}: {note}" for note in self.preparer.notes(run, ready)]
-            estimate = self.estimate(run, one)
+            self.estimator.know(run.run, ready.build.plan)
+            estimate = self.estimator.estimate(run, one)
             target = _with_argv(ready.target, run)
             horizon, moved = _horizon(self.store, run), self.preparer.moved(run)
             self.work.append(Work(run, target, one, horizon, estimate, ready, moved))
-
-    def estimate(self, run: Run, one: RunDemand) -> Estimate:
-        """What replaying a demand would take."""
-        return _estimate(self.store, run, one, self.jumps, self.plans.get(run.run))
 
     def _say(self, refusal: str) -> None:
         if refusal not in self.told:
@@ -435,93 +428,3 @@ def _horizon(store: Store, run: Run) -> dict[str, int] | None:
         loop, index = iteration.position[0]
         last[loop] = max(index, last.get(loop, -1))
     return last
-
-
-def seconds(text: str | None) -> float:
-    """Epoch seconds of the store's UTC text; 0.0 without one."""
-    if not text:
-        return 0.0
-    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp()
-
-
-def _estimate(
-    store: Store, run: Run, one: RunDemand, jumps: bool, plan: Plan | None
-) -> Estimate:  # fmt: skip
-    """Iterations of outermost loops to execute, and how long they took when recorded."""
-    times: dict[str, list[tuple[int, float]]] = {}
-    for iteration in store.iterations(run.run):
-        if len(iteration.position) == 1 and iteration.time is not None:
-            times.setdefault(iteration.position[0][0], []).append(
-                (iteration.position[0][1], iteration.time)
-            )
-    stops: dict[str, list[int]] = {}
-    promotions = Report.read(run_folder(store.root, run.run)).promotions if jumps else []
-    for checkpoint in store.checkpoints(run.run) if jumps else ():
-        place, file = checkpoint.position, checkpoint.file
-        if len(place) == 1 and not lacking(promotions, checkpoint.loop, place, file):
-            stops.setdefault(checkpoint.loop, []).append(checkpoint.position[0][1])
-    wanted: dict[str, set[int]] = {}
-    for position in one.positions:
-        if position:
-            wanted.setdefault(position[0][0], set()).add(position[0][1])
-    free: set[tuple[str, int]] = set()
-    if plan is not None and all(promotion.guarded for promotion in promotions):
-        free = _from_states(store, run, one, plan)
-    begun, ended = seconds(run.started), seconds(run.ended)
-    first = min((rows[0][1] for rows in times.values()), default=ended or begun)
-    total = max(0.0, first - begun)
-    count = 0
-    starts = []
-    begins = sorted(time for rows in times.values() for _, time in rows)
-    for loop, rows in times.items():
-        indexes = [index for index, _ in rows]
-        # Behind a loop's last iteration comes the next loop, or the end.
-        later = bisect_right(begins, rows[-1][1])
-        end = begins[later] if later < len(begins) else ended or rows[-1][1]
-        lasts = [*(t for _, t in rows[1:]), end]
-        spent = {i: max(0.0, b - a) for (i, a), b in zip(rows, lasts)}
-        passed = {i for name, i in free if name == loop and i + 1 in stops.get(loop, ())}
-        mine = sorted(wanted.get(loop, ()))
-        for start, run_of in _stretches(mine, sorted(stops.get(loop, ())), passed):
-            executed = [i for i in run_of if i in spent]
-            count += len(executed)
-            total += sum(spent[i] for i in executed)
-            starts.append((loop, start if start in indexes or start > 0 else -1, len(executed)))
-    return Estimate(count, total, tuple(starts))
-
-
-def _from_states(store: Store, run: Run, one: RunDemand, plan: Plan) -> set[tuple[str, int]]:
-    """(loop, index) of outermost loops' iterations that checkpoints behind them answer."""
-    old = store.plan(run.run)
-    known = frozenset(log.id for log in old.logs) if old is not None else frozenset()
-    wanted = {place: [s.name for s in found] for place, found in one.wanted.items() if place}
-    return {place[0] for place in answered(plan, wanted, known) if len(place) == 1}
-
-
-def _stretches(
-    wanted: list[int], stops: list[int], passed: Collection[int] = ()
-) -> list[tuple[int, range]]:
-    """(checkpoint or -1, indexes executed) for each jump of a loop's replay.
-
-    The iterations `passed` aren't executed: the checkpoints behind them answer what is wanted;
-    of such in a row the first is told.
-    """
-    out: list[tuple[int, range]] = []
-    at = 0  # the next head
-    for index in wanted:
-        if index in passed:
-            here = range(index + 1, index + 1)
-            row = bool(out) and not out[-1][1] and index == at
-            out[len(out) - row :] = [(out[-1][0] if row else index + 1, here)]
-            at = index + 1
-            continue
-        place = bisect_right(stops, index)
-        stop = stops[place - 1] if place else -1
-        if stop > at or not out or not out[-1][1]:
-            begin = max(stop, at)
-            out.append((stop if stop > at or out else -1, range(begin, index + 1)))
-        else:
-            start, done = out[-1]
-            out[-1] = (start, range(done.start, index + 1))
-        at = index + 1
-    return out

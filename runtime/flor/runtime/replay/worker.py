@@ -31,6 +31,7 @@ from ..record.promotions import Report, extended_plan, lacking
 from ..record.target import Target, from_module, from_script
 from ..session import Session
 from ..store import RunWriter, Store
+from .clock import Stopwatch
 from .heads import ReplayHeads, Stop
 from .job import EXIT_ANSWERED, RESTART, Answer, Job
 from .laid import LaidOut
@@ -96,6 +97,8 @@ class Worker:
         self.session.project = job.root
         self.session.recorded_arguments = self.args
         self.schedule = Schedule((p for p, _ in job.wanted), job.to_the_end)
+        self.watch = Stopwatch()
+        self.sink.on_first = self.watch.looping
         self.heads = ReplayHeads(
             self.session,
             self.sink,
@@ -109,6 +112,7 @@ class Worker:
             restart=self.restart,
             on_jump=self.jumped,
             promoted=frozenset((p.loop, p.path) for p in self.promotions),
+            watch=self.watch,
         )
         self.session.heads = self.heads
         self.regions: ReplayRegions | None = None
@@ -203,6 +207,7 @@ class Worker:
         execute.prepare(self.target)
         with contextlib.suppress(OSError, ValueError, ImportError):  # noted by newer recordings
             seeds.restore(run_folder(self.root, job.run) / seeds.FILE)
+        self.watch.script()
         try:
             execute.run(self.target, emitted)
         except SystemExit as stop:
@@ -311,6 +316,7 @@ class Worker:
         self._leave(self.answer, RESTART)
 
     def _leave(self, answer: Answer, code: int) -> NoReturn:
+        self.times = self.watch.parts()
         try:
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(Exception):
@@ -328,6 +334,7 @@ class Worker:
             answer.answered = self.heads.states.count if self.heads.states is not None else 0
             answer.jumps = self.heads.jumped
             answer.notes = self.session.notes
+            answer.times = self.times
             answer.write(Path(self.job.answer))
         finally:
             os._exit(code)

@@ -7,19 +7,21 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import hashseed
 from ..errors import FlorError
+from ..store.rows import seconds
 from .job import RESTART, Answer, Job
 from .schedule import Position
+from .split import split
 from .state_only import OFF
-from .work import Work, seconds
+from .work import Work
 
 if TYPE_CHECKING:
     from ..versions.worktrees import Workplace
@@ -38,6 +40,9 @@ class Outcome:
     answer: Answer
     log: Path
     notes: list[str]
+    part: list[Position]  # what of the work it was
+    at_once: int  # processes
+    seconds: float = 0.0  # of the last process, from its start to its end
 
 
 class Workers:
@@ -51,18 +56,12 @@ class Workers:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
         self.skip = True
+        self.at_once = 1
 
     def run(self, work: Iterable[Work], jumps: bool, skip: bool = True) -> Iterator[Outcome]:
         """Replay each run; yields outcomes in the order of `work`."""
-        work = list(work)
-        # Each part pays for a start and the prefix: a run is split only for workers to spare.
-        each = self.count // max(1, len(work))
-        jobs = [
-            (one, part, number)
-            for number, (one, part) in enumerate(
-                (one, part) for one in work for part in _parts(one, each)
-            )
-        ]
+        jobs = [(one, part, number) for number, (one, part) in enumerate(split(work, self.count))]
+        self.at_once = max(1, min(self.count, len(jobs)))
         self.skip = skip
         pool = ThreadPoolExecutor(max_workers=self.count)
         try:
@@ -88,18 +87,20 @@ class Workers:
             scratch = self.place.scratch()
             try:
                 job = self._job(work, part, number, jumps, banned, scratch)
+                begun = time.perf_counter()
                 answer = self._start(job, work, number, log, scratch)
+                took = time.perf_counter() - begun
             finally:
                 self.place.free(scratch)
             notes += answer.notes
             if answer.state != "restart" or self._stopped:
-                return Outcome(work, answer, log, notes)
+                return Outcome(work, answer, log, notes, part, self.at_once, took)
             progress = set(answer.ban) - banned
             banned |= progress
             if answer.no_jumps or not progress:
                 if not jumps:
                     answer.state = "failed"
-                    return Outcome(work, answer, log, notes)
+                    return Outcome(work, answer, log, notes, part, self.at_once, took)
                 jumps = False
                 notes.append(f"replayed from the start: {answer.why}")
             else:
@@ -192,23 +193,6 @@ START = (
     "import sys; sys.path[:] = [p for p in sys.path if p != '']; "
     "from flor.runtime.replay.worker import main; sys.exit(main(sys.argv[1:]))"
 )
-
-
-def _parts(work: Work, count: int) -> list[list[Position]]:
-    """The wanted positions, split in at most `count` contiguous groups along the outermost loop."""
-    positions = sorted(work.demand.positions)
-    outer = sorted({p[:1] for p in positions if p})
-    if count <= 1 or len(outer) < 2:
-        return [positions]
-    count = min(count, len(outer))
-    bounds = [len(outer) * k // count for k in range(count + 1)]
-    parts = []
-    for low, high in pairwise(bounds):
-        mine = set(outer[low:high])
-        parts.append([p for p in positions if p[:1] in mine and p])
-    if () in work.demand.wanted:
-        parts[-1] = [(), *parts[-1]]
-    return parts
 
 
 def environment(work: Work, scratch: Path) -> dict[str, str]:

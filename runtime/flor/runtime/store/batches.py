@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+from .costs import put_timings
 from .positions import Nodes, context_at
 from .schema import REGIONS, version
 from .values import encode, is_typed
@@ -156,6 +157,9 @@ class Batch:
             self._complete_from = self._nodes.next
         self._ordinals[key] = ordinal + 1
         return ordinal
+
+    def _timing(self, what: str, seconds: float) -> None:
+        put_timings(self._connection, self._run, {what: seconds})
 
     def _reset(self) -> None:
         self._ordinals.clear()

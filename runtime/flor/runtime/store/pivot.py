@@ -11,12 +11,17 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from florc.queries import Catalogue, view_names
+from florc.queries import Catalogue, Reading, view_names
 
+from .branch import Branch
 from .edits import EXACT, KIND, quoted
 from .positions import ROOT, shape_paths
 
 NODE, SHAPE = "flor:node", "flor:shape"
+BLANK = "CAST(NULL AS BLOB)"
+"""A column that a nest hasn't, with the affinity that it has in others: else SQLite doesn't see
+through a UNION of nests, and takes every row for a condition.  But where it does, it refuses some
+queries with FULL JOIN (3.40): it is for derived ones only, which have none."""
 Declaration = tuple[int, str, tuple[str, ...]]
 
 
@@ -92,15 +97,22 @@ class Pivot:
         return found
 
     def select(
-        self, columns: Sequence[str], companions: Sequence[str] = (), *, node: bool = False
+        self,
+        columns: Sequence[str],
+        companions: Sequence[str] = (),
+        *,
+        node: bool = False,
+        reading: Reading | None = None,
     ) -> str:
-        """SQL of the rows that a scan of these columns sees."""
+        """SQL of the rows that a scan of these columns sees; `reading`: what is read of it."""
         branches = []
         for shapes, runs in self.groups(columns).items():
             for shape in sorted(shapes):
-                branches.append(self._branch(columns, companions, node, shape, shapes, runs))
+                branches.append(
+                    self._branch(columns, companions, node, shape, shapes, runs, reading)
+                )
         if not branches:
-            branches.append(self._nothing(columns, companions, node))
+            branches.append(self._nothing(columns, companions, node, reading))
         return "\nUNION ALL\n".join(branches)
 
     def groups(self, columns: Sequence[str]) -> dict[frozenset[int], list[int]]:
@@ -129,13 +141,24 @@ class Pivot:
         shape: int,
         shapes: frozenset[int],
         runs: list[int],
+        reading: Reading | None,
     ) -> str:
-        source = _Branch(self.ancestors(shape))
         names = view_names(columns)
+        path = self.ancestors(shape)
+        inward = reading is not None and any(
+            max((self._depth(name, path, runs, names) for name in condition), default=len(path))
+            < len(path) - 1
+            for condition in reading.conditions
+        )
+        source = Branch(path, inward=inward)
         outputs = []
         for column in columns:
+            if reading is not None and names[column] not in reading.columns:
+                continue
             family, name = self._catalogue.origin(column)
             value, kind, exact = self._column(source, family, name, runs)
+            if reading is not None and value == "NULL":
+                value = BLANK
             outputs.append(f"{value} AS {quoted(names[column])}")
             if column in companions:
                 outputs.append(f"{kind} AS {quoted(KIND + names[column])}")
@@ -143,7 +166,7 @@ class Pivot:
         if node:
             outputs.append(f"{source.node(len(source.shapes) - 1)} AS {quoted(NODE)}")
             outputs.append(f"{shape} AS {quoted(SHAPE)}")
-            if "run" not in columns:
+            if "run" not in columns or (reading is not None and "run" not in reading.columns):
                 outputs.append(f'{source.run} AS "run"')
         outer = shape in self._outer
         conditions = source.conditions(shape, outer)
@@ -156,8 +179,25 @@ class Pivot:
         where = f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
         return f"SELECT {', '.join(outputs) or 'NULL'}\nFROM {source.tables()}{where}"
 
+    def _depth(
+        self, name: str, path: Sequence[int], runs: list[int], names: Mapping[str, str]
+    ) -> int:
+        """How far inside a view's column comes from, in rows of the nest at the end of a path."""
+        column = next((column for column, shown in names.items() if shown == name), None)
+        if column is None:
+            return 0 if name == "run" else len(path)
+        family, name = self._catalogue.origin(column)
+        if family in ("metadata", "arg"):
+            return 0
+        if family == "loop":
+            found = [d for d, s in enumerate(path) if self.paths[s][-1:] == (name,)]
+        else:
+            there = self.shapes_of(name, runs)
+            found = [depth for depth, s in enumerate(path) if s in there]
+        return max(found, default=0)
+
     def _column(
-        self, source: _Branch, family: str, name: str, runs: list[int]
+        self, source: Branch, family: str, name: str, runs: list[int]
     ) -> tuple[str, str, str]:
         if family == "metadata":
             return source.metadata(name), "NULL", "NULL"
@@ -180,119 +220,14 @@ class Pivot:
             shapes.append(self.parents[shapes[-1]] or ROOT)
         return shapes[::-1]
 
-    def _nothing(self, columns: Sequence[str], companions: Sequence[str], node: bool) -> str:
+    def _nothing(
+        self, columns: Sequence[str], companions: Sequence[str], node: bool,
+        reading: Reading | None,
+    ) -> str:  # fmt: skip
         views = view_names(columns)
-        names = list(views.values())
+        names = [n for n in views.values() if reading is None or n in reading.columns]
         names += [kind + views[column] for column in companions for kind in (KIND, EXACT)]
         if node:
-            names += [NODE, SHAPE] + ["run"] * ("run" not in columns)
+            names += [NODE, SHAPE] + ["run"] * ("run" not in names)
         listing = ", ".join(f"NULL AS {quoted(name)}" for name in names) or "NULL"
         return f"SELECT {listing} WHERE 0"
-
-
-class _Branch:
-    """The FROM clause of one shape: the row's node, and what is joined to it as needed."""
-
-    def __init__(self, shapes: list[int]) -> None:
-        self.shapes = shapes
-        self._depth = len(shapes) - 1
-        self._joined = self._depth  # nodes n<joined> … n<depth> are in the FROM clause
-        self._runs = self._depth == 0
-        self._joins: list[str] = []
-        self._aliases = 0
-
-    @property
-    def run(self) -> str:
-        """SQL of the row's run."""
-        return f"n{self._depth}.run" if self._depth else "r.run"
-
-    def node(self, depth: int) -> str:
-        """SQL of the node at `depth` on the row's path."""
-        if depth == 0:
-            return str(ROOT)
-        if depth < self._depth:
-            self._join(depth + 1)
-            return f"n{depth + 1}.parent"
-        return f"n{depth}.node"
-
-    def _join(self, depth: int) -> None:
-        """Have the node at `depth` in the FROM clause."""
-        while self._joined > depth:
-            below = self._joined
-            self._joined -= 1
-            self._joins.append(
-                f"JOIN nodes n{self._joined} ON n{self._joined}.run = n{below}.run "
-                f"AND n{self._joined}.node = n{below}.parent"
-            )
-
-    def metadata(self, name: str) -> str:
-        """SQL of a column of `runs`."""
-        if name == "run":
-            return self.run
-        if not self._runs:
-            self._runs = True
-            self._joins.append(f"JOIN runs r ON r.run = {self.run}")
-        return f"r.{name}"
-
-    def argument(self, name: str) -> tuple[str, str, str]:
-        """SQL of a run argument's value, kind and exact form."""
-        alias = self._alias("a")
-        literal = "'" + name.replace("'", "''") + "'"
-        self._joins.append(
-            f"LEFT JOIN arguments {alias} ON {alias}.run = {self.run} AND {alias}.name = {literal}"
-        )
-        return f"{alias}.value", f"{alias}.kind", f"{alias}.exact"
-
-    def loop(self, depth: int) -> tuple[str, str, str]:
-        """SQL of the coordinate at `depth`."""
-        self._join(depth)
-        return f"n{depth}.value", f"n{depth}.kind", f"n{depth}.exact"
-
-    def logged(self, name_id: int, depths: list[int]) -> tuple[str, str, str]:
-        """SQL of a logged value: the one at the innermost of `depths` that has one."""
-        aliases = []
-        for depth in reversed(depths):
-            alias = self._alias("c")
-            self._joins.append(
-                f"LEFT JOIN cells {alias} ON {alias}.run = {self.run} "
-                f"AND {alias}.node = {self.node(depth)} "
-                f"AND {alias}.name_id = {name_id} AND {alias}.shown = 1"
-            )
-            aliases.append(alias)
-        value, kind, exact = (_first(aliases, part) for part in ("value", "kind", "exact"))
-        return value, kind, exact
-
-    def _alias(self, prefix: str) -> str:
-        self._aliases += 1
-        return f"{prefix}{self._aliases}"
-
-    def conditions(self, shape: int, outer: bool) -> list[str]:
-        """Conditions that make the row's node one of `shape`.
-
-        The index by shape is for outer loops, whose iterations are few among all; for an
-        innermost one (the + hides it) it would only be a detour.
-        """
-        return [f"{'' if outer else '+'}n{self._depth}.shape = {shape}"] if self._depth else []
-
-    def childless(self, below: list[int]) -> str:
-        """The condition that the row has no iteration in the nest of loops `below` it."""
-        tables, conditions, parent = [], [], self.node(self._depth)
-        for i, shape in enumerate(below):
-            tables.append(f"nodes d{i}")
-            conditions.append(f"d{i}.run = {self.run} AND d{i}.parent = {parent}")
-            conditions.append(f"d{i}.shape = {shape}")
-            parent = f"d{i}.node"
-        return f"NOT EXISTS (SELECT 1 FROM {', '.join(tables)} WHERE {' AND '.join(conditions)})"
-
-    def tables(self) -> str:
-        """The FROM clause."""
-        start = f"nodes n{self._depth}" if self._depth else "runs r"
-        return "\n".join([start, *self._joins])
-
-
-def _first(aliases: list[str], part: str) -> str:
-    """`part` of the first of `aliases` that has a row."""
-    if len(aliases) == 1:
-        return f"{aliases[0]}.{part}"
-    cases = " ".join(f"WHEN {a}.kind IS NOT NULL THEN {a}.{part}" for a in aliases)
-    return f"CASE {cases} END"

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from florc.queries import Analysis, Catalogue, QueryError, Scan
+from florc.queries import Analysis, Catalogue, QueryError, Reading, Scan
 
 from . import edits
 from .edits import quoted
@@ -116,14 +116,18 @@ class Views:
             self._pivot = Pivot(self.connection, self.catalogue, self._declared, self._hidden)
         return self._pivot
 
-    def create(self, scan: Scan, companions: Sequence[str] = (), *, node: bool = False) -> str:
+    def create(
+        self, scan: Scan, companions: Sequence[str] = (), *, node: bool = False,
+        reading: Reading | None = None,
+    ) -> str:  # fmt: skip
         """Make the view of a scan; returns its name.
 
         `companions` are columns whose kind and exact value are needed too.  With `node`, a view of
-        `logs` has the columns "flor:node" and "flor:shape": the row's iteration.
+        `logs` has the columns "flor:node" and "flor:shape": the row's iteration.  `reading` says
+        what is read of the view: nothing else need be there.
         """
         if scan.table == "logs":
-            select = self.pivot.select(scan.columns, companions, node=node)
+            select = self.pivot.select(scan.columns, companions, node=node, reading=reading)
         else:
             select = table_view(self.connection, scan.table, scan.columns, companions)
         name = f"flor:{scan.table}:{len(self._made)}"

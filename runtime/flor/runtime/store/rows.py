@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from .positions import Position
@@ -102,6 +103,13 @@ class Answer:
         if self.rows is None:
             self.rows = list(zip(*(column.to_list() for column in self.columns or ())))
         return self.names, self.rows
+
+
+def seconds(text: str | None) -> float:
+    """Epoch seconds of the store's UTC text; 0.0 without one."""
+    if not text:
+        return 0.0
+    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp()
 
 
 def unique(columns: Iterable[str]) -> list[str]:

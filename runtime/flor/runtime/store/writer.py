@@ -110,6 +110,10 @@ class RunWriter:
         """Note what execution `number` of a region at context `ctx` left behind."""
         self._append(("region", ctx, region, number, data))
 
+    def timing(self, what: str, seconds: float) -> None:
+        """Note a duration of the run (costs.py)."""
+        self._append(("timing", what, seconds))
+
     @property
     def dropped(self) -> int:
         """How many entries were lost."""

@@ -21,13 +21,34 @@ class Cost:
 
     runs: int
     iterations: int  # of outermost loops
-    seconds: float
+    seconds: float  # expected by the clock
+    start: float = 0.0  # of them, summed over processes: until scripts begin, and behind their end
+    prefix: float = 0.0  # scripts up to their loops
+    restore: float = 0.0  # of checkpoints
+    execute: float = 0.0  # iterations
+    replays: int = 0  # earlier ones by which this was corrected
 
     def __str__(self) -> str:
         if not self.runs:
             return "nothing to re-execute"
         iterations = count(self.iterations, "iteration")
         return f"{count(self.runs, 'run')}, {iterations} of outermost loops, {self.seconds:.1f} s"
+
+
+def _cost(asked: Request, workers: int) -> Cost:
+    price = asked.price(workers) if asked.work else None
+    if price is None:
+        return Cost(0, 0, 0.0)
+    return Cost(
+        len({work.run.run for work in asked.work}),
+        sum(work.estimate.iterations for work in asked.work),
+        price.seconds,
+        price.parts.start,
+        price.parts.prefix,
+        price.parts.restore,
+        price.parts.execute,
+        price.replays,
+    )
 
 
 class Plan:
@@ -52,11 +73,12 @@ class Plan:
             self.refusals = asked.refusals
             self.diffs = asked.diffs
             self.names = tuple(sorted({name for work in asked.work for name in work.demand.names}))
-            self.cost = Cost(
-                len({work.run.run for work in asked.work}),
-                sum(work.estimate.iterations for work in asked.work),
-                sum(work.estimate.seconds for work in asked.work),
-            )
+            self.cost = _cost(asked, 1)
+
+    def costs(self, workers: int) -> Cost:
+        """What it is expected to take with so many processes at once; `cost` is with one."""
+        with _asked(self) as (_, _, asked):
+            return _cost(asked, workers)
 
     def run(self, *, workers: int = 1, skip: bool = True, partial: bool = False) -> Answer:
         """Re-execute what is lacking, keep it, and answer.
@@ -71,6 +93,7 @@ class Plan:
                 store, place, asked, jumps=not self._from_start, workers=workers, skip=skip
             )
         self.problems = tuple(report.problems)
+        self.expected, self.took = report.expected, report.took
         if report.problems and not (partial and report.columns):
             raise FlorError("; ".join(report.problems), report.code or 1)
         self._answer = Answer(report.columns, report.rows)
@@ -78,6 +101,8 @@ class Plan:
 
     problems: tuple[str, ...] = ()
     """What went wrong when it was run last, a line each."""
+    expected = took = 0.0
+    """Seconds of re-executing when it was run last: expected before each round, and in fact."""
 
     @property
     def answer(self) -> Answer:
@@ -104,6 +129,8 @@ class Plan:
     def _lines(self) -> list[str]:
         names = f"replays {', '.join(self.names)}: " if self.names else ""
         found = [f"{names}{self.cost}"]
+        if self.took:
+            found.append(f"replayed in {self.took:.1f} s; expected were {self.expected:.1f} s")
         found += [f"warning: {line}" for line in self.warnings]
         return [*found, *self.refusals]
 
