@@ -778,6 +778,10 @@ def test_what_another_branch_changes_later_is_not_recomputed(tmp_path: Path) -> 
         ('open("log", "w")', False),
         ('open("log", mode="ab")', False),
         ('pathlib.Path("log").open("w")', False),
+        ('log = pathlib.Path("log"); log.read_text()', True),
+        ('log = pathlib.Path("log"); log.exists()', True),
+        ('log = pathlib.Path("log") / "a"; log.read_bytes()', True),
+        ('log = pathlib.Path("log"); log.write_text("a")', False),
         ('open("log", "w+")', True),
     ],
 )
