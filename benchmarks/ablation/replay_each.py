@@ -41,7 +41,7 @@ from flor.runtime.replay.job import Answer, Job
 from flor.runtime.replay.sink import ReplaySink
 from flor.runtime.replay.worker import Worker
 from flor.runtime.session import Ctx
-from florc.plan import Claim, LoopPlan
+from florc.plan import CAPTURED, Claim, LoopPlan
 
 if TYPE_CHECKING:
     from flor.runtime.loops import LoopIter, WhileLoop
@@ -153,7 +153,8 @@ class Sink(ReplaySink):
     def log(self, name: str, value: object, ctx: Ctx | None, stmt: str) -> None:
         """Keep or compare."""
         if self.old is not None and stmt not in self.old:
-            self.values.append((name, exact(value)))
+            if CAPTURED not in stmt:  # the truth has only what was put into the script
+                self.values.append((name, exact(value)))
         else:
             super().log(name, value, ctx, stmt)
 
