@@ -65,4 +65,4 @@ def test_what_follows_from_saved_values_is_computed_again(tmp_path: Path) -> Non
         (row,) = json.loads(replayed.out)
         assert repr(row["spread"]) == truth[first]
         assert "differ" not in replayed.err
-        assert "not used" not in replayed.err and "start" not in replayed.err
+        assert "not used" not in replayed.err and "from the start" not in replayed.err
