@@ -2,7 +2,7 @@
 # golden: add-after "best = min(best, error)" flor.log("last", [best, optimizer.param_groups[0]["lr"], model[1].running_mean.tolist()])
 # golden: add-before "best = min(best, error)" flor.log("executed", [scheduler.last_epoch, best, len(seen)])
 # golden: add-into "for number, layer in enumerate(model):" flor.log("layer", sum(p.norm().item() for p in layer.parameters()) + epoch)
-# golden: query SELECT epoch, number, layer FROM logs WHERE epoch IN (2, 5)
+# golden: query SELECT epoch, number, layer FROM logs WHERE epoch IN (2, 5) ORDER BY epoch, number
 # golden: query SELECT epoch, probe FROM logs WHERE epoch IN (2, 3, 7)
 # golden: query SELECT epoch, last FROM logs WHERE epoch IN (4, 7)
 # golden: query SELECT epoch, executed FROM logs WHERE epoch = 6
