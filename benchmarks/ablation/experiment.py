@@ -264,8 +264,8 @@ class Experiment:
     def _work(self, root: Path, tasks: list[dict[str, Any]]) -> dict[str, Any]:
         """Run one worker over all tasks; what each wrote."""
         from flor.runtime.replay.overlay import tracker_env
-        from flor.runtime.replay.work import seconds
         from flor.runtime.store import Store
+        from flor.runtime.store.rows import seconds
 
         case = self.case
         scratch = Path(tempfile.mkdtemp(prefix="flor-each-"))
