@@ -37,9 +37,12 @@ class Placed(Values):
 
     at: dict[Place, list[Any]] = field(default_factory=dict)
     count = 0
+    closed = False  # a worker ends by os._exit; the exception here runs the program's `finally`
 
     def log(self, name: str, value: object, ctx: Ctx | None, stmt: str) -> None:
         """Keep it."""
+        if self.closed:
+            return
         super().log(name, value, ctx, stmt)
         self.at.setdefault((stmt, key(ctx)), []).append(value)
 
@@ -74,6 +77,7 @@ class Answered(OneJump):
             assert isinstance(sink, Placed)
             sink.at.clear()
             why = self.answers.execute(loop, frame, stop.index - 1, self.item)
+            sink.closed = True
             raise Restarted(f"failed: {why}" if why else "answered")
         return outcome
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,25 @@ def recorded(folder: Path, text: str, *argv: str) -> None:
     assert result.code == 0, result
 
 
+NORM = 'flor.log("norm", self.model.norm())'
+
+
+def asked_later(
+    tmp_path: Path, script: str, place: str, logs: str, *argv: str
+) -> tuple[Path, dict[str, list[Any]]]:
+    """`script` recorded, then with `logs` before the line `place`; and what that one logs."""
+    project = tmp_path / "project"
+    project.mkdir()
+    recorded(project, script, *argv)
+    found = re.search(rf"^( *){re.escape(place)}", script, re.MULTILINE)
+    assert found, place
+    added = textwrap.indent(logs + "\n", found[1])
+    text = "import flor\n" + script[: found.start()] + added + script[found.start() :]
+    wanted = truth(tmp_path / "plain", text, *argv)
+    (project / "train.py").write_text(text, encoding="utf-8")
+    return project, wanted
+
+
 def numbers(found: list[dict[str, Any]]) -> tuple[int, int]:
     """(iterations that slices answered, iterations executed)."""
     return sum(a["answered"] for a in found), sum(a["executed"] for a in found)
@@ -99,22 +120,14 @@ def equal(rows: list[dict[str, Any]], name: str, wanted: list[Any]) -> bool:
 
 
 LOGS = """\
-            norm = self.model.norm()
-            flor.log("norm", norm)
-            if epoch % 2:
-                flor.log("odd", [epoch, self.best, len(self.model.history)])
-"""
+norm = self.model.norm()
+flor.log("norm", norm)
+if epoch % 2:
+    flor.log("odd", [epoch, self.best, len(self.model.history)])"""
 
 
 def test_attributes_helpers_and_guards(tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    project.mkdir()
-    recorded(project, TRAINER, "6")
-    text = "import flor\n" + TRAINER.replace(
-        "            self.count +=", LOGS + "            self.count +="
-    )
-    wanted = truth(tmp_path / "plain", text, "6")
-    (project / "train.py").write_text(text, encoding="utf-8")
+    project, wanted = asked_later(tmp_path, TRAINER, "self.count +=", LOGS, "6")
     rows, said = replay(project, "SELECT epoch, norm FROM logs ORDER BY epoch")
     assert equal(rows, "norm", wanted["norm"]) and "differ" not in said
     assert numbers(answers(project)) == (6, 0)
@@ -125,31 +138,15 @@ def test_attributes_helpers_and_guards(tmp_path: Path) -> None:
 
 
 def test_an_iteration_that_breaks_has_no_next_head(tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    project.mkdir()
     script = TRAINER.replace("loss < 1e-9", "epoch == 3")
-    recorded(project, script, "9")
-    text = "import flor\n" + script.replace(
-        "            self.count +=",
-        '            flor.log("norm", self.model.norm())\n            self.count +=',
-    )
-    wanted = truth(tmp_path / "plain", text, "9")
-    (project / "train.py").write_text(text, encoding="utf-8")
+    project, wanted = asked_later(tmp_path, script, "self.count +=", NORM, "9")
     rows, said = replay(project, "SELECT epoch, norm FROM logs ORDER BY epoch")
     assert equal(rows, "norm", wanted["norm"]) and len(rows) == 4
     assert numbers(answers(project))[0] == 3 and "differ" not in said
 
 
 def test_a_head_without_a_checkpoint_is_reached_by_executing(tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    project.mkdir()
-    recorded(project, TRAINER, "8")
-    text = "import flor\n" + TRAINER.replace(
-        "            print(epoch",
-        '            flor.log("norm", self.model.norm())\n            print(epoch',
-    )
-    wanted = truth(tmp_path / "plain", text, "8")
-    (project / "train.py").write_text(text, encoding="utf-8")
+    project, wanted = asked_later(tmp_path, TRAINER, "print(epoch", NORM, "8")
     for index in (2, 3, 6):  # as if time had not sufficed
         for file in (project / ".flor" / "runs" / "1" / "checkpoints").glob(
             f"*-epoch-{index}.ckpt"
@@ -162,15 +159,7 @@ def test_a_head_without_a_checkpoint_is_reached_by_executing(tmp_path: Path) -> 
 
 
 def test_from_the_start_everything_is_executed(tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    project.mkdir()
-    recorded(project, TRAINER, "5")
-    text = "import flor\n" + TRAINER.replace(
-        "            print(epoch",
-        '            flor.log("norm", self.model.norm())\n            print(epoch',
-    )
-    wanted = truth(tmp_path / "plain", text, "5")
-    (project / "train.py").write_text(text, encoding="utf-8")
+    project, wanted = asked_later(tmp_path, TRAINER, "print(epoch", NORM, "5")
     for option in ("--from-start", "--no-skip"):
         other = tmp_path / option
         shutil.copytree(project, other)
@@ -180,14 +169,7 @@ def test_from_the_start_everything_is_executed(tmp_path: Path) -> None:
 
 
 def test_the_dry_run_tells(tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    project.mkdir()
-    recorded(project, TRAINER, "5")
-    text = "import flor\n" + TRAINER.replace(
-        "            print(epoch",
-        '            flor.log("norm", self.model.norm())\n            print(epoch',
-    )
-    (project / "train.py").write_text(text, encoding="utf-8")
+    project, _ = asked_later(tmp_path, TRAINER, "print(epoch", NORM, "5")
     sql = "SELECT epoch, norm FROM logs WHERE epoch > 1"
     result = harness.flor(project, "replay", "--dry-run", "--format", "json", sql)
     assert [(row["from"], row["iterations"]) for row in json.loads(result.out)] == [("epoch 3", 0)]
@@ -195,15 +177,8 @@ def test_the_dry_run_tells(tmp_path: Path) -> None:
 
 def test_evaluations_behind_it_must_have_been_watched(tmp_path: Path) -> None:
     """Where `evaluate` has moved the statistics, the next head's are others."""
-    project = tmp_path / "project"
-    project.mkdir()
-    recorded(project, FORGETFUL)
-    text = FORGETFUL.replace("import torch\n", "import flor\nimport torch\n", 1).replace(
-        "    value = evaluate",
-        '    flor.log("mean", net[1].running_mean.sum().item())\n    value = evaluate',
-    )
-    wanted = truth(tmp_path / "plain", text)
-    (project / "train.py").write_text(text, encoding="utf-8")
+    log = 'flor.log("mean", net[1].running_mean.sum().item())'
+    project, wanted = asked_later(tmp_path, FORGETFUL, "value = evaluate", log)
     rows, said = replay(project, "SELECT epoch, mean FROM logs ORDER BY epoch")
     assert equal(rows, "mean", wanted["mean"]) and "differ" not in said
     assert numbers(answers(project))[0] == 3  # the careful ones
