@@ -15,11 +15,9 @@ script), `--only TEXT` takes only scripts with TEXT in their path. No script is 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import multiprocessing
 import os
-import platform
 import signal
 import statistics
 import subprocess
@@ -34,6 +32,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+import results_file
 from training_scripts import find_scripts
 
 if sys.version_info >= (3, 11):
@@ -42,8 +41,6 @@ else:
     import tomli as tomllib
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "RESULTS.md"
-MARK = "<!-- written by corpus.py -->\n"
 STUCK = 10
 """A worker that has taken so many times the limit, in wall time, is killed."""
 REFUSED = {"FLR003", "FLR011"}
@@ -364,28 +361,6 @@ def unknown_ranking(results: list[Result]) -> list[str]:
     return [f"{len(where):4} {callee}  e.g. {min(where)}" for callee, where in order]
 
 
-def machine() -> str:
-    """Date and machine, in words."""
-    processor = platform.processor() or platform.machine()
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    return (
-        f"{datetime.date.today().isoformat()}, {os.cpu_count()} cores "
-        f"({names[0] if names else processor}), Python {platform.python_version()}, "
-        f"load average at the end {load}."
-    )
-
-
-def write(text: str) -> None:
-    """Replace the part between the marks of RESULTS.md."""
-    old = RESULTS.read_text(encoding="utf-8")
-    if MARK not in old:
-        old += f"\n## The corpus: public training scripts\n\n{MARK}{MARK}"
-    before, _, rest = old.partition(MARK)
-    RESULTS.write_text(f"{before}{MARK}{text}{MARK}{rest.partition(MARK)[2]}", encoding="utf-8")
-
-
 def collect(
     folder: Path, listed: Iterable[Repository], only: str
 ) -> tuple[list[Task], Counter[str]]:
@@ -455,12 +430,12 @@ def main() -> int:
     order = {(t.repository, t.script): n for n, t in enumerate(tasks)}
     results.sort(key=lambda r: order[r.repository, r.script])
     figures = [f"- {line}" for line in summary(results, skipped, args.limit)]
-    text = "\n".join([machine(), "", *figures, "", *table(results)]) + "\n"
+    text = "\n".join([results_file.machine(), "", *figures, "", *table(results)]) + "\n"
     print(text)
     if args.unknown:
         print("\n".join(unknown_ranking(results)))
     if not (args.no_write or args.only or args.most or args.every > 1):
-        write(text)
+        results_file.write("corpus.py", text, "The corpus: public training scripts")
     return 0
 
 

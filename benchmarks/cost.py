@@ -13,9 +13,6 @@ The table goes to benchmarks/RESULTS.md.
 from __future__ import annotations
 
 import argparse
-import datetime
-import os
-import platform
 import re
 import sqlite3
 import statistics
@@ -25,9 +22,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import results_file
+
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "RESULTS.md"
-MARK = "<!-- written by cost.py -->\n"
 FLOR = [sys.executable, "-m", "flor.runtime"]
 ANNOUNCED = re.compile(r"of outermost loops, about ([\d.]+) s")
 
@@ -146,10 +143,8 @@ def measure(name: str, folder: Path) -> list[Measured]:
 
 def table(found: list[Measured]) -> str:
     """The text for RESULTS.md."""
-    load = ", ".join(f"{n:.1f}" for n in os.getloadavg())
     lines = [
-        f"{datetime.date.today()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"load average at the end {load}.",
+        results_file.machine(),
         "",
         "| script | asked for | processes | estimate, s | took, s | error |",
         "|---|---|---|---|---|---|",
@@ -176,14 +171,6 @@ def table(found: list[Measured]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(text: str) -> None:
-    """Replace what stands between the marks in RESULTS.md."""
-    page = RESULTS.read_text(encoding="utf-8")
-    before, _, rest = page.partition(MARK)
-    after = rest.partition(MARK)[2]
-    RESULTS.write_text(f"{before}{MARK}{text}{MARK}{after}", encoding="utf-8")
-
-
 def main() -> None:
     """Measure all scripts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -198,7 +185,7 @@ def main() -> None:
     text = table(found)
     print(text)
     if not arguments.no_write and not arguments.only:
-        write(text)
+        results_file.write("cost.py", text)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -29,11 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import query_data as data
+import results_file
 from query_peers import timed
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "RESULTS.md"
-MARK = "<!-- written by query.py -->"
 COLUMNS = "SELECT run, epoch, step, loss, acc, lr, grad FROM logs"
 
 QUERIES = {
@@ -283,21 +280,10 @@ def main() -> None:
         folder = Path(made) if made else args.folder
         folder.mkdir(parents=True, exist_ok=True)
         table = measure(args.rows, args.peers, folder, args.limit)
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    head = (
-        f"{datetime.date.today()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"load average at the end {load}."
-    )
-    report = "\n".join([MARK, head, "", *table, MARK])
-    print(report)
+    text = "\n".join([results_file.machine(), "", *table])
+    print(text)
     if not args.no_write:
-        text = RESULTS.read_text(encoding="utf-8")
-        before, found, rest = text.partition(MARK)
-        if found:
-            text = before + report + rest.partition(MARK)[2]
-        else:
-            text = text.rstrip() + "\n\n## Queries over many values\n\n" + report + "\n"
-        RESULTS.write_text(text, encoding="utf-8")
+        results_file.write("query.py", text, "Queries over many values")
 
 
 if __name__ == "__main__":

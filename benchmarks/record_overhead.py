@@ -13,9 +13,7 @@ benchmarks/RESULTS.md.
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
-import platform
 import resource
 import shutil
 import statistics
@@ -27,10 +25,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import results_file
+
 from flor.runtime.store import Store
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "RESULTS.md"
 RECORD = [sys.executable, "-m", "flor.runtime", "record"]
 
 
@@ -158,16 +157,8 @@ def log_price(folder: Path) -> list[float]:
 def table(results: list[Measured], price: list[float], pairs: int) -> str:
     import torch
 
-    processor = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            processor = line.split(":", 1)[1].strip()
-            break
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     lines = [
-        f"{datetime.date.today().isoformat()}, {os.cpu_count()} cores ({processor}), "
-        f"Python {platform.python_version()}, torch {torch.__version__}, one training thread, "
-        f"{pairs} pairs, load average at the end {load}.",
+        results_file.machine(f"torch {torch.__version__}", "one training thread", f"{pairs} pairs"),
         "",
         "| workload | time | plain, s | recorded, s | ratio: median (least to largest) |",
         "|---|---|---|---|---|",
@@ -209,17 +200,6 @@ def table(results: list[Measured], price: list[float], pairs: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-MARK = "<!-- written by record_overhead.py -->\n"
-
-
-def write(text: str) -> None:
-    """Replace the table between the marks of RESULTS.md."""
-    old = RESULTS.read_text() if RESULTS.exists() else f"# Measured\n\n{MARK}{MARK}"
-    before, _, rest = old.partition(MARK)
-    after = rest.partition(MARK)[2]
-    RESULTS.write_text(f"{before}{MARK}{text}{MARK}{after}")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pairs", type=int, default=5)
@@ -237,7 +217,7 @@ def main() -> int:
     text = table(results, price, pairs)
     print(text)
     if not args.no_write:
-        write(text)
+        results_file.write("record_overhead.py", text)
     return 0
 
 

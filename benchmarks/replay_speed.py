@@ -22,10 +22,7 @@ benchmarks/RESULTS.md.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import platform
 import resource
 import shutil
 import statistics
@@ -37,11 +34,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import results_file
+
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "RESULTS.md"
 DIGITS = HERE.parent / "examples" / "digits" / "train.py"
 FLOR = [sys.executable, "-m", "flor.runtime"]
-MARK = "<!-- written by replay_speed.py -->\n"
 ALONE = (1, 6, 12)
 """The runs that are also replayed one by one."""
 WORKERS = (1, 2)
@@ -247,11 +244,10 @@ def table(found: Measured) -> str:
     """The text for RESULTS.md."""
     import torch
 
-    load = ", ".join(f"{n:.1f}" for n in os.getloadavg())
     lines = [
-        f"{datetime.date.today()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"torch {torch.__version__}, one training thread, {found.epochs} epochs, "
-        f"load average at the end {load}.",
+        results_file.machine(
+            f"torch {torch.__version__}", "one training thread", f"{found.epochs} epochs"
+        ),
         "",
         "| statement | workers | time | one version: re-run, s | replay, s | ratio, median "
         "(least to largest) | twelve: re-runs, s | replay, s | ratio |",
@@ -274,14 +270,6 @@ def table(found: Measured) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(text: str) -> None:
-    """Replace what stands between the marks in RESULTS.md."""
-    page = RESULTS.read_text(encoding="utf-8")
-    before, _, rest = page.partition(MARK)
-    after = rest.partition(MARK)[2]
-    RESULTS.write_text(f"{before}{MARK}{text}{MARK}{after}", encoding="utf-8")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--epochs", type=int, default=8)
@@ -300,7 +288,7 @@ def main() -> int:
         text = table(bench.measure())
     print(text)
     if not arguments.no_write:
-        write(text)
+        results_file.write("replay_speed.py", text)
     return 0
 
 

@@ -21,11 +21,8 @@ cases beside it.
 from __future__ import annotations
 
 import argparse
-import datetime
 import multiprocessing
-import os
 import pickle
-import platform
 import statistics
 import subprocess
 import sys
@@ -34,15 +31,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import aligners
 import histories
 import hlast
 import mutations
+import results_file
 from histories import Case, Found, judge
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE.parent / "RESULTS.md"
-MARK = "<!-- written by propagation/run.py -->\n"
 CACHE = Path.home() / ".cache" / "florc" / "mirrors"
 SETS = ("histories", "hlast", "mutations")
 RIGHT = ("exact", "equivalent")
@@ -82,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.save:
         arguments.save.write_bytes(pickle.dumps((found, rival)))
     if arguments.write:
-        write(table(found, rival))
+        results_file.write("propagation/run.py", table(found, rival))
     return 0
 
 
@@ -179,10 +176,8 @@ HEAD = (
 
 def table(found: dict[str, list[Found]], rival: dict[str, list[Found]]) -> str:
     """The text for RESULTS.md."""
-    load = ", ".join(f"{n:.1f}" for n in os.getloadavg())
     lines = [
-        f"{datetime.date.today()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"load average at the end {load}.",
+        results_file.machine(),
         "",
         HEAD,
     ]
@@ -207,15 +202,6 @@ def table(found: dict[str, list[Found]], rival: dict[str, list[Found]]) -> str:
     )  # fmt: skip
     lines += ["", "Refused: " + "; ".join(f"{r} {n}" for r, n in reasons.most_common()) + "."]
     return "\n".join(lines) + "\n"
-
-
-def write(text: str) -> None:
-    """Replace what stands between the marks in RESULTS.md."""
-    page = RESULTS.read_text(encoding="utf-8")
-    parts = page.split(MARK)
-    if len(parts) != 3:
-        raise SystemExit(f"{RESULTS} lacks the marks {MARK.strip()}")
-    RESULTS.write_text(MARK.join([parts[0], text, parts[2]]), encoding="utf-8")
 
 
 def fetch(mirrors: Path) -> None:

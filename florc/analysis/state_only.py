@@ -118,10 +118,13 @@ def _plan(
         if any(log.volatile for log in logs):
             raise _ObstacleError("it depends on the clock")
         found = _slice(context, site, loop, cfg, unit)
-        _pure(context, site, found, unit)
+        scope = site.function.scope
+        read = reads(context.program, context.summaries, found.statements, scope, found.ran)
+        before = _before(context, site, found, read)
+        _pure(context, site, found, unit, read, before)
         for statement in found.statements:
             _always(cfg, site, statement)
-        watched = _unchanged(context, site, found)
+        watched = _unchanged(context, site, found, read, before)
     except _ObstacleError as error:
         place = "" if error.place in ("", file) else error.place
         return SlicePlan(
@@ -205,10 +208,12 @@ def _names_read(
     return set(before[graph.entry]), others
 
 
-def _pure(context: _Context, site: LoopSite, found: _Slice, unit: ast.stmt) -> None:
+def _pure(
+    context: _Context, site: LoopSite, found: _Slice, unit: ast.stmt, read: Reads, before: set[Obj]
+) -> None:
     """Raises _ObstacleError unless executing the slice leaves nothing behind but what it logs."""
     try:
-        _leaves_nothing(context, site, found)
+        _leaves_nothing(context, site, found, read, before)
     except _ObstacleError:
         if found.statements == [unit]:
             raise
@@ -219,7 +224,9 @@ def _pure(context: _Context, site: LoopSite, found: _Slice, unit: ast.stmt) -> N
         raise _ObstacleError(f"{what} at the next head", line=line) from None
 
 
-def _leaves_nothing(context: _Context, site: LoopSite, found: _Slice) -> None:
+def _leaves_nothing(
+    context: _Context, site: LoopSite, found: _Slice, read: Reads, before: set[Obj]
+) -> None:
     summaries, heap = context.summaries, context.summaries.points_to.heap
     for statement in found.inside:
         if not isinstance(statement, _ALLOWED):
@@ -245,8 +252,6 @@ def _leaves_nothing(context: _Context, site: LoopSite, found: _Slice) -> None:
             raise _ObstacleError(f"it runs the loop `{other.name}`", line=other.node.lineno)
         if lexical and not isinstance(other.node, ast.For):
             raise _ObstacleError(f"the loop `{other.name}` is no for loop", line=other.node.lineno)
-    read = _read(context, site, found)
-    before = _before(context, site, found, read)
     for access in summaries.of_statements(found.inside):
         if access.kind in _UNSURE:
             why = _UNSURE[access.kind].format(access.reason, access.name)
@@ -270,11 +275,6 @@ def _leaves_nothing(context: _Context, site: LoopSite, found: _Slice) -> None:
 def _made(obj: Obj, found: _Slice) -> bool:
     """Whether an object is one that the slice makes, or another of that kind."""
     return obj.site in found.nodes or obj.where in found.ran
-
-
-def _read(context: _Context, site: LoopSite, found: _Slice) -> Reads:
-    scope = site.function.scope
-    return reads(context.program, context.summaries, found.statements, scope, found.ran)
 
 
 def _before(context: _Context, site: LoopSite, found: _Slice, read: Reads) -> set[Obj]:
@@ -305,17 +305,17 @@ def _always(cfg: ControlFlowGraph, site: LoopSite, statement: ast.stmt) -> None:
             stack += node.successors
 
 
-def _unchanged(context: _Context, site: LoopSite, found: _Slice) -> tuple[str, ...]:
+def _unchanged(
+    context: _Context, site: LoopSite, found: _Slice, read: Reads, before: set[Obj]
+) -> tuple[str, ...]:
     """The regions that must have left alone what they use, as the recording has watched.
 
     Raises _ObstacleError if what the slice reads may change until the next head.
     """
     summaries, body = context.summaries, site.node.body
-    read = _read(context, site, found)
     first, last = (body.index(found.statements[n]) for n in (0, -1))
     rest = [s for s in body[first + 1 :] if s not in found.statements]
     # What the slice makes itself, it makes anew at the head; until its end that may be changed.
-    before = _before(context, site, found, read)
     own = {o for o in {*read.deep, *read.slots} - before if _made(o, found)}
     lasting = replace(
         read,

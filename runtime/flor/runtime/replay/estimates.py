@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..record.command import run_folder
-from ..record.promotions import Report, lacking
+from ..record.promotions import Promotion, Report, lacking
 from ..store import costs
 from ..store.rows import seconds
 from .cost import COMPONENTS as COMPONENTS
@@ -76,6 +76,7 @@ class Estimator:
         self.skip = skip and jumps
         self._clock = clock
         self._plans: dict[int, Plan] = {}
+        self._recorded: dict[int, tuple[Plan | None, tuple[Promotion, ...]]] = {}
         self._lines: dict[int, Timeline] = {}
         self.machine = machine()
         self.corrections = self._corrections()
@@ -87,6 +88,13 @@ class Estimator:
     def know(self, run: int, plan: Plan) -> None:
         """The plan with which a run would be replayed."""
         self._plans[run] = plan
+
+    def _of(self, run: Run) -> tuple[Plan | None, tuple[Promotion, ...]]:
+        """The plan with which a run was recorded, and what that found to be missing in it."""
+        if run.run not in self._recorded:
+            report = Report.read(run_folder(self.store.root, run.run))
+            self._recorded[run.run] = self.store.plan(run.run), tuple(report.promotions)
+        return self._recorded[run.run]
 
     # -- before --------------------------------------------------------------------------------
 
@@ -143,10 +151,9 @@ class Estimator:
         plan = self._plans.get(run.run)
         if plan is None or not plan.slices or not self.jumps or not self.skip:
             return ()
-        promotions = Report.read(run_folder(self.store.root, run.run)).promotions
+        old, promotions = self._of(run)
         if any(not each.guarded for each in promotions):
             return ()
-        old = self.store.plan(run.run)
         known = frozenset(log.id for log in old.logs) if old is not None else frozenset()
         wanted = {place: [s.name for s in found] for place, found in one.wanted.items() if place}
         return answered(plan, wanted, known)
@@ -160,7 +167,7 @@ class Estimator:
     def _timeline(self, run: Run) -> Timeline:
         stops, regions = [], []
         if self.jumps:
-            promotions = Report.read(run_folder(self.store.root, run.run)).promotions
+            promotions = self._of(run)[1]
             stops = [
                 each
                 for each in self.store.checkpoints(run.run)
@@ -178,7 +185,7 @@ class Estimator:
         self, run: Run, plan: Plan | None, promoted: Collection[tuple[str, str]]
     ) -> set[str]:
         """Loops whose checkpoints lack something that the code to be replayed needs."""
-        old = self.store.plan(run.run)
+        old, _ = self._of(run)
         if plan is None or old is None:
             return set()
         had = {loop.name: loop for loop in old.loops}
