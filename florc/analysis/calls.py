@@ -1330,7 +1330,7 @@ class Calls(Special):
         unbatched = loader.site is not None and _none_given("batch_size", loader.site)
         if not (functions or callables or library or unbatched):
             return set()
-        items = set().union(*(self._items_of(o, node) for o in held - functions - callables))
+        items = self._items_of(held - functions - callables, node)
         if not items:
             return set()
         found = items if unbatched else set()
@@ -1345,18 +1345,25 @@ class Calls(Special):
                 found |= self._invoke_one(obj, [{batch}], {}, set(), node, obj.label)
         return found
 
-    def _items_of(self, dataset: Obj, node: ast.AST, depth: int = 3) -> set[Obj]:
-        """What a loader may take from something that it holds."""
-        if dataset.kind != "alloc" or not depth:
-            return set()
-        if dataset.cls is not None and dataset.cls.method("__getitem__") is not None:
-            return self.method(dataset, "__getitem__", [set()], node)
-        if dataset.cls is not None and dataset.cls.method("__iter__") is not None:
-            return self.iterate({dataset}, node)
-        if dataset.type in SEQUENCES:
-            return self.heap.elements(dataset)
-        within = set(self.heap.contents_of(dataset)) - {dataset}
-        return set().union(*(self._items_of(obj, node, depth - 1) for obj in within))
+    def _items_of(self, held: set[Obj], node: ast.AST) -> set[Obj]:
+        """What a loader may take from something that it holds, data sets of data sets included."""
+        found: set[Obj] = set()
+        waiting, seen = list(held), set(held)
+        while waiting:
+            dataset = waiting.pop()
+            if dataset.kind != "alloc":
+                continue
+            if dataset.cls is not None and dataset.cls.method("__getitem__") is not None:
+                found |= self.method(dataset, "__getitem__", [set()], node)
+            elif dataset.cls is not None and dataset.cls.method("__iter__") is not None:
+                found |= self.iterate({dataset}, node)
+            elif dataset.type in SEQUENCES:
+                found |= self.heap.elements(dataset)
+            else:
+                within = self.heap.contents_of(dataset) - seen
+                seen |= within
+                waiting += within
+        return found
 
     def _iterate_instance(self, obj: Obj, node: ast.AST) -> set[Obj] | None:
         assert obj.cls is not None

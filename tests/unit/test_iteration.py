@@ -108,6 +108,8 @@ WAYS = [
     "for row in DataLoader(Indexed(table), 1, False, collate_fn=pick_first): CHANGE",
     "for row in DataLoader(Indexed(table), collate_fn=Collator()): CHANGE",
     "for row in DataLoader(Subset(Indexed(table), [0]), collate_fn=Collator()): CHANGE",
+    "part = Subset(Subset(Subset(Subset(Indexed(table), [0]), [0]), [0]), [0])\n"
+    "for row in DataLoader(part, collate_fn=Collator()): CHANGE",
     "for rows in DataLoader(Indexed(table), collate_fn=list): row = rows[0]; CHANGE",
     "it = iter(DataLoader(table, collate_fn=pick_first)); row = next(it); CHANGE",
     "passes_on(change, table[0])",
