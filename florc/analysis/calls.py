@@ -11,6 +11,7 @@ from florc.analysis.heap import CALLED, FINE, LAZY, MAPPINGS, SEQUENCES, VIEWED,
 from florc.analysis.objects import DYNAMIC, WITHIN, Class, Function, Obj
 from florc.analysis.packs import Pack, same_call
 from florc.analysis.special import Special
+from florc.analysis.texts import texts
 from florc.effects.model import Effect
 from florc.frontend.statements import shown as shown_callee
 
@@ -495,10 +496,12 @@ class Calls(Special):
             effect = self.effects.call("importlib.import_module")
             assert effect is not None
             return modules | self.apply(effect, set(), args, kwargs, rest, node, shown)
-        if name == "builtins.setattr" and len(args) == 3 and args[0]:
+        if name in ("builtins.setattr", "builtins.object.__setattr__") and len(args) == 3:
             key = node.args[1] if isinstance(node, ast.Call) and len(node.args) == 3 else None
-            if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                self.store_attribute(args[0], key.value, args[2], ast.unparse(node), node)
+            names = texts(key, self.scope) if args[0] else None
+            for each in sorted(names or ()):
+                self.store_attribute(args[0], each, args[2], ast.unparse(node), node)
+            if names:
                 return set()
         if name == "builtins.delattr" and args:
             for obj in list(args[0]):
@@ -588,8 +591,8 @@ class Calls(Special):
                 library = obj.libraries()[0]
                 base = self.heap.alloc(node, library, where=self.function, tag=f"base {obj.label}")
                 self.heap.add_contents(base, set(self.heap.contents_of(obj)) - {base})
-                for held in self.heap.fields_of(obj).values():
-                    self.heap.add_contents(base, held - {base})
+                for name, held in list(self.heap.fields_of(obj).items()):
+                    self.heap.add_field(base, name, held - {base})
             self.heap.add_contents(made, {base})
             found.add(made)
         return found
@@ -765,9 +768,11 @@ class Calls(Special):
         """`getattr(obj, name)`: the attribute if its name is known, else any that there may be."""
         key = node.args[1] if isinstance(node, ast.Call) and len(node.args) > 1 else None
         found = set().union(*args[2:])
+        known = texts(key, self.scope)
         for obj in list(args[0]) if args else ():
-            if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                found |= self._attribute_of(obj, key.value, node)
+            if known:
+                for name in sorted(known):
+                    found |= self._attribute_of(obj, name, node)
             elif obj.kind == "library":
                 found.add(self.heap.library(f"{obj.name}.*"))
             elif obj.kind == "module" and obj.module is not None:
@@ -806,6 +811,10 @@ class Calls(Special):
                 return receiver
             if bare == "args":
                 return everything
+            if bare == "":  # what may be any argument
+                return rest
+            if bare in effect.parameters[: len(args)]:
+                return args[effect.parameters.index(bare)]
             if bare.isdigit():
                 position = int(bare)
                 if position < len(args):
@@ -824,8 +833,7 @@ class Calls(Special):
             """What is called is no argument of its own."""
             others = [objs for n, objs in enumerate(args) if str(n) != where]
             others += [objs for name, objs in kwargs.items() if name != where]
-            given = set().union(rest, *others)
-            return given.union(*map(self.heap.elements, given))
+            return set().union(rest, *others)
 
         results: set[Obj] = set()
         later: set[Obj] = set()  # what an iterator, if that is what is made, calls when it advances
@@ -835,7 +843,9 @@ class Calls(Special):
             called = at(where)
             later |= called if not method else set()
             if spread:
-                passed, mapping = (at(name) for name in spread.split(","))
+                # Where the first is given by its name, what follows it is too.
+                named = kwargs.get if where in kwargs else lambda name, _: at(name)
+                passed, mapping = (named(name, set[Obj]()) for name in spread.split(","))
                 by_name: Keywords = {}
                 others = self._by_keyword(mapping, by_name) | rest
                 if where in kwargs:
@@ -850,7 +860,9 @@ class Calls(Special):
                 places, more = self.positions(self.value_of(passed), node)
                 others |= more
                 if where not in kwargs:  # given by position, if at all
-                    called, others = rest.union(*args), others | given_but("")
+                    given = given_but("")
+                    others |= given.union(*map(self.heap.elements, given))
+                    called = rest.union(*args)
                 with self.heap.often():
                     results |= self.invoke(called, places, by_name, others, node, shown)
                 continue
@@ -860,7 +872,13 @@ class Calls(Special):
                 held |= first
                 results |= self._call_held(first or held, everything, held, node, shown)
                 continue
-            given = given_but(where.partition("?")[0])
+            given = given_but(where.partition("?")[0].removeprefix("each:"))
+            if where.startswith("each:"):
+                called = at(where[5:])
+                later |= called
+                given = self._items_given(given, node)
+            else:
+                given = given.union(*map(self.heap.elements, given))
             if where.startswith("elem:"):
                 called = {e for o in at(where[5:]) for e in self.heap.elements(o)}
             for obj in list(called):
@@ -1036,7 +1054,14 @@ class Calls(Special):
                 calling.setdefault(tuple(declared.iterable_calls), set()).add(obj)
         self.drawn_from |= objs
         for names, starts in calling.items():
-            reached = self.heap.reach(starts)
+            self.loaders |= starts
+            known = {obj: name for obj in self.loaders for name in self._collating_known(obj)}
+            held = starts - known.keys()
+            for obj in starts & known.keys():  # what makes batches is called with what it is given
+                held |= self.heap.contents_of(obj)
+                for name, objs in self.heap.fields_of(obj).items():
+                    held |= objs if name != known[obj] else set()
+            reached = self.heap.reach(held - known.keys(), known.keys()) - known.keys()
             if len(starts) == 1:
                 reached -= starts
             self._called_by_iterating(names, reached)
@@ -1155,6 +1180,14 @@ class Calls(Special):
                 found |= {self._seen_as(obj, effect.type) for obj in self.value_of(at(result))}
         return found
 
+    def _items_given(self, objs: set[Obj], node: ast.AST) -> set[Obj]:
+        """What iterating over `objs` gives; that they are iterated is told elsewhere."""
+        recording, self.recording = self.recording, False
+        try:
+            return self.iterate(self.value_of(objs), node)
+        finally:
+            self.recording = recording
+
     def _items(self, objs: set[Obj], node: ast.AST, tag: str) -> Obj:
         """An iterator that gives these."""
         made = self.heap.alloc(node, "builtins.generator", where=self.function, tag=tag)
@@ -1189,6 +1222,17 @@ class Calls(Special):
                 for keeper in list(keepers):
                     self.heap.add_contents(keeper, flat)
                 continue
+            if location == "args" and effect.parameters:
+                scalars = set().union(*(self.effects.type(o.type).scalars for o in keepers))
+                for name in ("", *(p for p in effect.parameters if p not in scalars)):
+                    given = at(name)
+                    given = self.value_of(given) | set(filter(self._method, given))
+                    for keeper in list(keepers):
+                        if name:
+                            self.heap.add_field(keeper, name, given)
+                        else:
+                            self.heap.add_contents(keeper, given, by_base=keeper in receiver)
+                continue
             if location.startswith("fields:"):
                 for obj in list(at(location[7:])):
                     for name, objs in list(self.heap.fields_of(obj).items()):
@@ -1203,8 +1247,7 @@ class Calls(Special):
                     self.heap.add_contents(keeper, kept, by_base=keeper in receiver)
                 continue
             name, _, location = location.rpartition("=")
-            methods = {o for o in at(location) if o.kind == "bound" or self._known_method(o)}
-            kept = self.value_of(at(location)) | methods
+            kept = self.value_of(at(location)) | set(filter(self._method, at(location)))
             if name:
                 for keeper in list(keepers):
                     self.heap.add_field(keeper, name, kept)
@@ -1230,8 +1273,10 @@ class Calls(Special):
                     if obj.type not in SEQUENCES or "dict" in keeper.type.lower():
                         self.heap.add_contents(keeper, {obj})  # x.update(name=y)
 
-    def _known_method(self, obj: Obj) -> bool:
-        """Whether it is a method of a library's object that can be called later."""
+    def _method(self, obj: Obj) -> bool:
+        """Whether it is a method that can be called later; of a library's object, a known one."""
+        if obj.kind == "bound":
+            return True
         if obj.kind != "libbound" or obj.receiver is None:
             return False
         types = obj.receiver.libraries()
@@ -1281,6 +1326,8 @@ class Calls(Special):
             self.mutate({heap.anything}, "iterating may advance it", certainty="assumed")
             return heap.elements(obj)
         if obj.kind == "part":
+            if self.effects.type(obj.type).iteration_draws:
+                self.iterables.add(obj)
             return heap.elements(obj)
         if obj.kind == "class":
             return self.iterate(self.method(obj, "__iter__", [], node), node)
@@ -1323,47 +1370,72 @@ class Calls(Special):
 
         The default one copies.
         """
-        held = set(self.heap.contents_of(loader)).union(*self.heap.fields_of(loader).values())
+        held, _ = self._collating(loader)
         functions = {o for o in held if o.kind in ("function", "bound")}
         callables = {o for o in held if o.kind == "alloc" and o.cls and o.cls.method("__call__")}
         library = {o for o in held if o.kind == "library" and self.effects.call(o.name)}
         unbatched = loader.site is not None and _none_given("batch_size", loader.site)
         if not (functions or callables or library or unbatched):
             return set()
-        items = self._items_of(held - functions - callables, node)
-        if not items:
+        sources, known = self._sources(held - callables)
+        items: set[Obj] = set()
+        for source in sources:
+            if source.cls is None:
+                items |= self.heap.elements(source)
+            elif source.cls.method("__getitem__") is not None:
+                items |= self.method(source, "__getitem__", [set()], node)
+            else:
+                items |= self.iterate({source}, node)
+        if not items and not known:
             return set()
         found = items if unbatched else set()
         batch = self.heap.alloc(node, "builtins.list", where=self.function, tag="items")
         self.heap.add_contents(batch, items)
+        given = {batch} | found
         for function in functions:
-            found |= self._call_back(function, {batch}, node)
+            found = found | self._call_back(function, given, node)
         with self.heap.often():
             for obj in callables:
-                found |= self.method(obj, "__call__", [{batch}], node)
+                found = found | self.method(obj, "__call__", [given], node)
             for obj in library:  # `list`
-                found |= self._invoke_one(obj, [{batch}], {}, set(), node, obj.label)
+                found = found | self._invoke_one(obj, [given], {}, set(), node, obj.label)
         return found
 
-    def _items_of(self, held: set[Obj], node: ast.AST) -> set[Obj]:
-        """What a loader may take from something that it holds, data sets of data sets included."""
+    def _collating(self, loader: Obj) -> tuple[set[Obj], str]:
+        """Where a loader's items and what collates them come from; by which attribute that is told
+        apart, "" if it isn't.
+        """
+        contents, fields = self.heap.contents_of(loader), self.heap.fields_of(loader)
+        names = next(filter(None, (self.effects.type(n).collates for n in loader.libraries())), ())
+        held = set(contents).union(*(fields.get(name, ()) for name in names or fields))
+        return held, names[0] if names else ""
+
+    def _collating_known(self, loader: Obj) -> list[str]:
+        """The attribute of a loader whose function is called with items that are known, if any."""
+        held, name = self._collating(loader)
+        return [name] if name and self._sources(held)[1] else []
+
+    def _sources(self, held: set[Obj]) -> tuple[set[Obj], bool]:
+        """The data sets from which items are taken, those in data sets included; if they are all.
+
+        A library's own data set, such as one of images in a folder, makes items that nobody knows.
+        """
         found: set[Obj] = set()
-        waiting, seen = list(held), set(held)
+        waiting = [o for o in held if o.kind not in ("function", "bound")]
+        known, seen = bool(waiting), set(held)
         while waiting:
             dataset = waiting.pop()
+            own = _methods({dataset}, "__getitem__", "__iter__")
             if dataset.kind != "alloc":
-                continue
-            if dataset.cls is not None and dataset.cls.method("__getitem__") is not None:
-                found |= self.method(dataset, "__getitem__", [set()], node)
-            elif dataset.cls is not None and dataset.cls.method("__iter__") is not None:
-                found |= self.iterate({dataset}, node)
-            elif dataset.type in SEQUENCES:
-                found |= self.heap.elements(dataset)
+                known = False
+            elif own or dataset.type in SEQUENCES:
+                found.add(dataset)
             else:
-                within = self.heap.contents_of(dataset) - seen
+                within = self.heap.contents_of(dataset)
+                known = known and bool(within)
+                waiting += within - seen
                 seen |= within
-                waiting += within
-        return found
+        return found, known
 
     def _iterate_instance(self, obj: Obj, node: ast.AST) -> set[Obj] | None:
         assert obj.cls is not None

@@ -72,6 +72,7 @@ class State:
         # Methods that unknown calls may run: on what, and with what.
         self.run_with: dict[Function, tuple[set[Obj], set[Obj]]] = {}
         self.called_back: set[tuple[tuple[str, ...], Obj]] = set()  # by iterating
+        self.loaders: set[Obj] = set()  # what calls functions when it is iterated
         self.calling: dict[Obj, set[Obj]] = {}  # partials that are being called, with what
         self.waiting = Waiting(None)
         self.drawn_from: set[Obj] = set()  # what the statement has begun to iterate over
@@ -569,6 +570,19 @@ class Expressions(State):
                 self.heap.add_contents(made, self.heap.elements(obj) - {made})
             found.add(made)
         return found
+
+    def takes(self, operator: ast.operator, obj: Obj, others: set[Obj]) -> bool:
+        """Whether an object may be the left operand; if not, another of its set is meant."""
+        if obj.kind not in ("alloc", "part"):
+            return obj.kind != "function" and obj.kind != "libbound"
+        if obj.cls is None or unknown(obj):
+            return unknown(obj) or self._has_operator(obj.type, operator)
+        name = OPERATORS.get(type(operator), "")
+        if any(obj.cls.method(f"__{how}{name}__") for how in ("", "i")):
+            return True
+        if any(o.cls is not None and o.cls.method(f"__r{name}__") for o in others):
+            return True
+        return any(self._has_operator(base, operator) for base in obj.cls.libraries())
 
     def _has_operator(self, type_name: str, operator: ast.AST | None) -> bool:
         """Whether objects of the type may be an operand of `operator` (None: a comparison)."""

@@ -259,6 +259,7 @@ class Executor(Calls):
     def _do_AugAssign(self, node: ast.AugAssign) -> None:
         value = self.value_of(self.evaluate(node.value))
         old = self.value_of(self.evaluate(_load(node.target)))
+        old = {obj for obj in old if self.takes(node.op, obj, value)}
         shown = ast.unparse(node.target)
         for obj in old:
             if obj.cls is not None:
@@ -266,7 +267,7 @@ class Executor(Calls):
                 self.method(obj, f"__i{name}__", [value], node)
         self.mutate({o for o in old if o.kind in ("alloc", "part")}, f"{shown} is updated in place")
         for obj in list(old):
-            holder = obj.type in SEQUENCES or unknown(obj) or obj.cls is not None
+            holder = unknown(obj) or any(name in SEQUENCES for name in obj.libraries())
             if holder and obj.kind == "alloc" and isinstance(node.op, (ast.Add, ast.BitOr)):
                 for other in list(value):
                     self.heap.add_contents(obj, self.unpack(other, node) - {other})

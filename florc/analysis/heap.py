@@ -266,21 +266,26 @@ class Heap:
             if self._lumps(owner):
                 self._join(owner, self._lump(owner.type, owner.cls))
                 owner = self.lump_of[owner]
-            links = self._links.setdefault(lump, set())
-            if owner is not lump and owner not in links:
-                links.add(owner)
-                self._linked.clear()
-                for name, held in list(self.fields.get(lump, {}).items()):
-                    self.add_field(owner, name, set(held))
-                self.add_contents(owner, set(self.contents.get(lump, ())), by_base=True)
-                self._changed(lump)
+            self._link(lump, {owner})
         else:
+            self._link(lump, self._links.pop(obj, set()))
             for name, held in self.fields.pop(obj, {}).items():
                 self.add_field(lump, name, held)
             kept, stored = self.contents.pop(obj, set()), self.stored.pop(obj, set())
             self.add_contents(lump, stored)
             self.add_contents(lump, kept, by_base=True)
         self._changed(obj)
+
+    def _link(self, lump: Obj, owners: set[Obj]) -> None:
+        """Let what stands for parts lead to their owners: what either is given both hold."""
+        links = self._links.setdefault(lump, set()) if owners else set()
+        for owner in owners - links - {lump}:
+            links.add(owner)
+            self._linked.clear()
+            for name, held in list(self.fields.get(lump, {}).items()):
+                self.add_field(owner, name, set(held))
+            self.add_contents(owner, set(self.contents.get(lump, ())), by_base=True)
+            self._changed(lump)
 
     def homes(self, obj: Obj) -> tuple[Obj, ...]:
         """By what the fields and contents of an object are known."""
@@ -530,7 +535,8 @@ class Heap:
         for key in self.indices(obj):
             found |= self.field(obj, key)
         if obj.kind == "alloc" and obj.cls is None and obj.type not in SEQUENCES:
-            if not self.effects.type(obj.type).immutable:
+            declared_type = self.effects.type(obj.type)
+            if not (declared_type.immutable or declared_type.gives):
                 found.add(obj)
         return found
 
@@ -653,14 +659,17 @@ class Heap:
         name = self.effects.canonical(name)
         return self._intern(("library", name), lambda: Obj("library", name, name=name))
 
-    def _twin(self, site: ast.AST, obj: Obj, where: Function | None) -> Obj:
-        """The object that stands for `site`'s copies of `obj`."""
+    def _twin(self, site: ast.AST, obj: Obj, where: Function | None, within: bool = False) -> Obj:
+        """The object that stands for `site`'s copies of `obj`.
+
+        Copies of what is `within` that which is copied are told apart by type only.
+        """
         if obj in self.absorbed:
             return self.anything
         if obj in self._entry_of:  # what a copy holds isn't told apart by keys
-            return self._twin(site, self._entry_of[obj], where)
+            return self._twin(site, self._entry_of[obj], where, within)
         if obj.kind == "part":
-            return self.part(self._twin(site, owner_of(obj), where), obj.type)
+            return self.part(self._twin(site, owner_of(obj), where, within), obj.type)
         if obj.kind != "alloc" or (obj.function is not None and obj.function.generator):
             return obj
         original = self._originals.get(obj, obj)  # a copy of a copy is like a copy: finitely many
@@ -671,12 +680,23 @@ class Heap:
             shown = f"copy of {obj.cls.scope.path if obj.cls else obj.type or 'object'}"
             return self._merged((copied,), site, shown, obj.type, obj.cls)
 
+        if within and unknown(obj):
+            within = False
+
         def make() -> Obj:
             label = f"copy of {original.label}"
             made = Obj("alloc", label, obj.type, obj.cls, obj.function, site=site, where=where)
-            self._originals[made] = original
+            if within:
+                self.many.add(made)
+            else:
+                self._originals[made] = original
+            if obj in self._part_lumps:
+                self._part_lumps.add(made)
             return made
 
+        if within:
+            kind = (obj.type, obj.cls, obj.function, obj in self._part_lumps)
+            return self._intern(("clone", site, *kind), make)
         return self._intern(("clone", site, original), make)
 
     def clones(
@@ -688,15 +708,26 @@ class Heap:
         where: Function | None = None,
     ) -> set[Obj]:
         """Copies that `site` makes: same type; deep ones hold copies of what `objs` hold."""
-        twins = _Twins(lambda obj: self._twin(site, obj, where))
-        stack = list({owner_of(obj) for obj in objs})
+        roots = {owner_of(obj) for obj in objs}
+        twins = _Twins(lambda o: self._twin(site, o, where, owner_of(o) not in roots))
+        stack = list(roots)
         seen = set(stack)
         while stack:
             source = stack.pop()
             twin = twins[source]
             if twin is source:
                 continue
-            groups = [("", self.contents_of(source)), *self.fields_of(source).items()]
+            if source in self._part_lumps:  # what its owners hold, their copies hold
+                self.read.add(source)
+                owners = {self.lump_of.get(o, o) for o in self._links.get(source, ())}
+                self._link(twin, {twins[o] for o in owners} if deep else owners)
+                groups = [("", self.contents.get(source, set()))]
+                groups += list(self.fields.get(source, {}).items())
+                if deep:
+                    stack += owners - seen
+                    seen |= owners
+            else:
+                groups = [("", self.contents_of(source)), *self.fields_of(source).items()]
             for name, held in groups:
                 copies = {twins[o] for o in held} if deep else set(held)
                 if name:

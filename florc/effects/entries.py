@@ -8,8 +8,6 @@ from dataclasses import replace
 from florc.effects.model import Effect
 from florc.effects.validate import EFFECT_FLAGS, EFFECT_LISTS
 
-_TEXTS = ("type",)
-
 
 def render(effect: Effect) -> str:
     """An effect as a TOML table that says the same; no newline at the end."""
@@ -20,7 +18,8 @@ def render(effect: Effect) -> str:
             continue
         single = name == "returns" and len(values) == 1
         lines.append(f"{name} = {json.dumps(values[0] if single else list(values))}")
-    lines += [f'{name} = "{getattr(effect, name)}"' for name in _TEXTS if getattr(effect, name)]
+    for name, text in (("type", effect.type), ("parameters", " ".join(effect.parameters))):
+        lines += [f'{name} = "{text}"'] if text else []
     lines += [f"{name} = true" for name in EFFECT_FLAGS if getattr(effect, name)]
     if len(lines) == 1:
         lines.append('returns = "new"')

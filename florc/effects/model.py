@@ -15,14 +15,15 @@ or, in its package, from a type based on it), ``api`` (all public attributes of 
 words of one string: what isn't among them doesn't exist), ``holds`` (the attributes that give
 what it was given, such as a wrapper's ``module``; without it any attribute may),
 ``plain`` (true: its objects keep no references to others, as an image), ``codeless`` (true: what
-iterating and subscripting give is never a function, a method or a class), ``restless`` (true: its
-objects remember what never shows, such as a warning that was given; no claim is made of them),
-``stream``
+iterating and subscripting give is never a function, a method or a class), ``gives`` (true: they
+give what it was given, and nothing else), ``restless`` (true: its objects remember what never
+shows, such as a warning that was given; no claim is made of them), ``stream``
 (true: a generator of random numbers; the run time notes what iterators draw from it),
 ``shares`` (true: its memory may be that of an object of another library's), ``entries`` (true:
 what two constant keys lead to are different objects, as in a loaded file), ``iteration_draws``
 (RNG streams that making an iterator of it draws from), ``elements`` (the type of what iterating
-yields).
+yields), ``collates`` (two attributes: iterating gives what the function at the first makes of the
+items of the second).
 
 ``[effects."torch.optim.Optimizer.step"]`` describes a call of a function, a class or a method.
 A location is ``self`` (the receiver), an argument's position ``0``, ``1``… (receiver not counted)
@@ -46,9 +47,12 @@ or keyword name, or ``args`` (all arguments); ``*`` behind it means all that is 
   Default ``new``.  A location with ``?option`` behind it counts only where the call, or the call
   that made the receiver, is given that option (``0?inplace``), or that argument (``0?1``).
 * ``type``: the type of a ``new`` result.
+* ``parameters``: the names of its parameters, in order, as words of one string; arguments that it
+  keeps (``args``) are then attributes of these names.
 * ``draws``: RNG streams: python numpy torch cuda.
-* ``calls``: locations that are called; ``0.method`` calls a method of it; ``target@args,kwargs``
-  calls it with what the tuple at ``args`` holds, and the dictionary at ``kwargs``.
+* ``calls``: locations that are called; ``0.method`` calls a method of it; ``each:0`` calls it with
+  items of the other arguments; ``target@args,kwargs`` calls it with what the tuple at ``args``
+  holds, and the dictionary at ``kwargs``.
 * ``trains``: true if it is what makes a loop a training loop.
 * ``kills_grads``: locations whose gradients are cleared.  ``sink``: it writes to the outside.
 * ``clock``: true if the result depends on the time.  ``reads_grads``: it uses gradients.
@@ -107,6 +111,7 @@ class Effect:
     keeps: tuple[str, ...] = ()
     returns: tuple[str, ...] = ("new",)
     type: str = ""
+    parameters: tuple[str, ...] = ()
     draws: tuple[str, ...] = ()
     calls: tuple[str, ...] = ()
     trains: bool = False
@@ -143,12 +148,14 @@ class LibraryType:
     closed: bool = False
     closed_base: bool = False
     holds: tuple[str, ...] = ()
+    collates: tuple[str, ...] = ()
     entries: bool = False
     shares: bool = False
     plain: bool = False
     stream: bool = False
     codeless: bool = False
     restless: bool = False
+    gives: bool = False
     api: frozenset[str] = frozenset()
 
 
@@ -290,12 +297,14 @@ class Effects:
             any(t.closed for t in chain),
             any(t.closed_base and _package(t.name) == _package(name) for t in chain),
             next((t.holds for t in chain if t.holds), ()),
+            next((t.collates for t in chain if t.collates), ()),
             any(t.entries for t in chain),
             any(t.shares for t in chain),
             any(t.plain for t in chain),
             any(t.stream for t in chain),
             any(t.codeless for t in chain),
             any(t.restless for t in chain),
+            any(t.gives for t in chain),
             frozenset().union(*(t.api for t in chain)),
         )
 
@@ -310,7 +319,10 @@ def _strings(value: str | list[str]) -> tuple[str, ...]:
 
 def read_table(name: str, table: dict[str, Any]) -> Effect:
     """An entry that was checked."""
-    return Effect(name, **_values(table, EFFECT_LISTS))
+    values = _values(table, EFFECT_LISTS)
+    if "parameters" in values:
+        values["parameters"] = tuple(values["parameters"].split())
+    return Effect(name, **values)
 
 
 def _type(name: str, table: dict[str, Any]) -> LibraryType:

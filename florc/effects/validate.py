@@ -24,17 +24,21 @@ EFFECT_FLAGS = (
     *("trains", "reads_grads", "sink", "swallows", "clock", "reads_files"),
     *("modes", "training_only", "no_grad", "lasting", "process", "transparent"),
 )
-TYPE_LISTS = ("bases", "scalars", "own", "lacks", "holds", "iterable_calls", "iteration_draws")
+EFFECT_TEXTS = ("type", "parameters", "note")
+TYPE_LISTS = (
+    *("bases", "scalars", "own", "lacks", "holds", "collates", "iterable_calls"),
+    "iteration_draws",
+)
 TYPE_FLAGS = (
     *("sink", "immutable", "closed", "closed_base", "entries", "shares", "plain", "stream"),
-    *("codeless", "restless"),
+    *("codeless", "restless", "gives"),
 )
 TYPE_TEXTS = ("api", "elements", "parts", "note")
 
 _ARGUMENT = r"(self|args|\d+|[A-Za-z_]\w*)"
 _LOCATION = re.compile(rf"{_ARGUMENT}(\*[\w.]*)?(\?\w+)?")
 _KEPT = re.compile(rf"(flat:|drained:|fields:|\w+=)?{_ARGUMENT}\*?(\?\w+)?")
-_CALLED = re.compile(rf"(elem:)?{_ARGUMENT}(\.\w+)?\*?(@\w+(,\w+)?)?(\?\w+)?")
+_CALLED = re.compile(rf"(elem:|each:)?{_ARGUMENT}(\.\w+)?\*?(@\w+(,\w+)?)?(\?\w+)?")
 _RESULT = re.compile(
     rf"none|new|called|each:args|(elem:|part:|holder:|sum:|call:|copy:|deepcopy:|pairs:|values:|holding:|groups:|tees:)?{_ARGUMENT}\*?(\?\w+)?"
 )
@@ -86,10 +90,10 @@ def check(path: Path, text: str, data: Mapping[str, Any]) -> None:
 def _effect_problem(field: str, value: Any) -> str:
     if field in EFFECT_FLAGS:
         return "" if isinstance(value, bool) else "must be true or false"
-    if field in ("type", "note"):
+    if field in EFFECT_TEXTS:
         return "" if isinstance(value, str) else "must be a string"
     if field not in EFFECT_LISTS:
-        return unknown_field(field, (*EFFECT_LISTS, *EFFECT_FLAGS, "type", "note"))
+        return unknown_field(field, (*EFFECT_LISTS, *EFFECT_FLAGS, *EFFECT_TEXTS))
     problem = _not_strings(value)
     if problem:
         return problem

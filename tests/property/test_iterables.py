@@ -381,15 +381,6 @@ for z in itertools.accumulate(L1, lambda a, b: a + b + n):
     n += 1
     flor.log("n", [n, z])
 """,
-    "map of a partial has effects later": """
-import functools
-seen = []
-def f(kept, v): kept.append(v)
-m = zip(map(functools.partial(f, seen), L1))
-for k in range(5):
-    next(m)
-    flor.log("n", [k, seen])
-""",
     "chain grows": """
 xs = list(L1)
 for z in itertools.chain(xs, [10, 20]):
@@ -639,6 +630,15 @@ p = Endless(L1)
 for k in range(12):
     n += next(p)
     flor.log("n", n)
+""",
+    "map of a partial has effects later": """
+import functools
+seen = []
+def f(kept, v): kept.append(v)
+m = zip(map(functools.partial(f, seen), L1))
+for k in range(5):
+    next(m)
+    flor.log("n", [k, seen])
 """,
     "map has effects later": """
 seen = []

@@ -28,8 +28,8 @@ g.manual_seed(3)
 loader = InfiniteDataLoader(data, batch_size=5, shuffle=True, generator=g)
 model = nn.Linear(3, 1)
 opt = torch.optim.SGD(model.parameters(), lr=0.1)
-for epoch in flor_abi.loop("epoch", range(4), state=("model", "opt", "loader.iterator")):
-    for x, y in flor_abi.loop("step", loader, state=("loss", "model", "opt", "loader.iterator")):
+for epoch in flor_abi.loop("epoch", range(4), state=("model", "opt", "loader.generator", "loader.iterator")):
+    for x, y in flor_abi.loop("step", loader, state=("loss", "model", "opt", "loader.generator", "loader.iterator")):
         loss = (model(x) - y).square().mean()
         opt.zero_grad()
         loss.backward()
