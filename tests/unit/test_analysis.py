@@ -52,6 +52,20 @@ def held(tmp_path: Path, text: str, name: str) -> set[str]:
     return {o.cls.scope.path if o.cls else o.type or o.kind for o in found}
 
 
+NAMED = """
+class A:
+    pass
+a = A()
+a.z = [1]
+def f(a):
+    for k in ("v", "w"):
+        setattr(a, k, {1})
+def g(a):
+    for k in ("v", "w"):
+        return getattr(a, k)
+f(a)
+"""
+
 # -- the heap -------------------------------------------------------------------------------------
 
 
@@ -70,6 +84,17 @@ def held(tmp_path: Path, text: str, name: str) -> set[str]:
          "x = make()()", {"builtins.dict"}),
         ("class A:\n    pass\na = A()\na.v = [1]\nx = a.v", {"builtins.list"}),
         ("class A:\n    v = {}\nx = A().v", {"builtins.dict"}),
+        (f"{NAMED}x = a.v", {"builtins.set"}),
+        (f"{NAMED}x = a.z", {"builtins.list"}),
+        (f"{NAMED}x = g(a)", {"builtins.set"}),
+        ("from torch.utils.data import DataLoader\nx = DataLoader([1], 4, collate_fn={1}).dataset",
+         {"builtins.list"}),
+        ("from torch.utils.data import DataLoader\nx = DataLoader([1], sampler={1}).sampler",
+         {"builtins.set", "torch.utils.data.LoadersSampler"}),
+        ("import itertools\nfor x in itertools.repeat({1}):\n    pass", {"builtins.set"}),
+        ("import copy\nclass A:\n    pass\na = A()\na.v = [{1}]\nx = copy.deepcopy(a).v",
+         {"builtins.list"}),
+        ("class A:\n    pass\nz = [1] if len('a') else A()\nz += [2]\nx = z", {"builtins.list"}),
         ("class A:\n    @property\n    def v(self):\n        return {1}\nx = A().v",
          {"builtins.set"}),
         ("x = (lambda kept=[]: kept)()", {"builtins.list"}),
