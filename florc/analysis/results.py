@@ -194,6 +194,7 @@ class Results(Special):
                     self.heap.add_field(keeper, name, kept)
                 continue
             pieces: dict[Obj, set[Obj]] = {}
+            pairs: dict[Obj, set[Obj]] = {}  # with what these hold: keys and values
             for keeper in list(keepers):
                 copies = self.heap.makes(node, keeper) and keeper.type in SEQUENCES
                 extends = location.endswith("*") and keeper.type in SEQUENCES  # x.extend(y)
@@ -203,9 +204,14 @@ class Results(Special):
                 if not pieces:
                     pieces = {obj: self._element(obj, node) for obj in kept}
                 mapping = "dict" in keeper.type.lower()
-                for obj, elements in pieces.items():
-                    if mapping and obj.type not in MAPPINGS:  # pairs of keys and values
-                        elements = elements.union(*map(self.heap.elements, elements))
+                if mapping and not pairs:
+                    pairs = {
+                        obj: items
+                        if obj.type in MAPPINGS
+                        else items.union(*map(self.heap.elements, items))
+                        for obj, items in pieces.items()
+                    }
+                for obj, elements in (pairs if mapping else pieces).items():
                     if copies:  # list(x), dict(x): the contents, not the container
                         gone = {obj} if obj.kind == "alloc" and obj.type in SEQUENCES else set()
                         self.heap.add_contents(keeper, elements - gone)
