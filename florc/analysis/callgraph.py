@@ -102,6 +102,16 @@ class Summaries:
 
     def of_statements(self, statements: list[ast.stmt]) -> list[Access]:
         """All effects that running these statements may have, callees' included."""
+        key = tuple(statements)
+        if key not in self._effects:
+            self._effects[key] = self._collect(statements)
+        return list(self._effects[key])
+
+    @cached_property
+    def _effects(self) -> dict[tuple[ast.stmt, ...], list[Access]]:
+        return {}
+
+    def _collect(self, statements: list[ast.stmt]) -> list[Access]:
         found = [a for s in statements for a in self.at_statement.get(s, ())]
         ran = self.run_by(statements)
         nodes: set[ast.AST] = set()

@@ -101,11 +101,14 @@ def changed_objects(summaries: Summaries, accesses: list[Access]) -> dict[Obj, _
                 else:
                     changes.setdefault(obj, _Change()).note(access, access.attribute, rank)
     for (obj, package), change in deep.items():
-        assert change.whole is not None
+        whole, best, certain = change.whole, change.rank, change.certain
         for inner in _within(summaries, obj, package):
-            found = changes.setdefault(inner, _Change())
-            found.note(change.whole, "", change.rank)
-            found.certain |= change.certain
+            found = changes.get(inner)
+            if found is None:
+                found = changes[inner] = _Change()
+            if found.whole is None or best < found.rank:
+                found.whole, found.rank = whole, best
+            found.certain |= certain
     for obj, change in list(changes.items()):
         lump = heap.lump_of.get(obj, obj)
         if lump is not obj:  # what it stands for may be the one
@@ -826,20 +829,21 @@ def _without_prefixes(
     whole = {p for p, member in members.items() if not member.alias.startswith(f"{p}.")}
     holders = holders_of(pairs)
 
-    def saved_with(start: str, path: str) -> bool:
-        while path != start:
-            path, _, name = path.rpartition(".")
-            classes = [o for o in holders.get(path, ()) if o.kind == "class"]
-            if path not in holders or any(name in heap.fields_of(cls) for cls in classes):
-                return False
-        return True
+    @functools.cache
+    def saved_with_owner(path: str) -> bool:
+        owner, _, name = path.rpartition(".")
+        classes = [o for o in holders.get(owner, ()) if o.kind == "class"]
+        return owner in holders and not any(name in heap.fields_of(cls) for cls in classes)
 
-    kept = []
-    for path, member in members.items():
+    def saved_whole(path: str) -> bool:
         starts = _prefixes(path) & whole
-        if not any(saved_with(start, path) for start in starts):
-            kept.append(member)
-    return tuple(kept)
+        while starts and saved_with_owner(path):
+            path = path.rpartition(".")[0]
+            if path in starts:
+                return True
+        return False
+
+    return tuple(member for path, member in members.items() if not saved_whole(path))
 
 
 _NOT_SAVED_WITH = {"__self__", "__closure__", "__defaults__", "__kwdefaults__"}
