@@ -22,7 +22,7 @@ class State:
 
 state = State()
 frozen = State()
-for k in flor_abi.loop("k", range(8), state=("frozen", "state.steps", "state.losses", "state.marks", "State.losses", "State.marks")):
+for k in flor_abi.loop("k", range(8), state=("frozen", "state.steps", "state.losses", "state.marks")):
     loss = 1.0 / (k + 1 + len(state.losses))
     state.record(k, loss)
     frozen = dataclasses.replace(frozen, steps=frozen.steps + k)
