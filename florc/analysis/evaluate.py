@@ -72,7 +72,6 @@ class State:
         # Methods that unknown calls may run: on what, and with what.
         self.run_with: dict[Function, tuple[set[Obj], set[Obj]]] = {}
         self.called_back: set[tuple[tuple[str, ...], Obj]] = set()  # by iterating
-        self.loaders: set[Obj] = set()  # what calls functions when it is iterated
         self.calling: dict[Obj, set[Obj]] = {}  # partials that are being called, with what
         self.waiting = Waiting(None)
         self.drawn_from: set[Obj] = set()  # what the statement has begun to iterate over
@@ -568,6 +567,9 @@ class Expressions(State):
             made = self.heap.alloc(node, obj.type, where=self.function, tag="operator")
             if obj.type in SEQUENCES or not obj.type:
                 self.heap.add_contents(made, self.heap.elements(obj) - {made})
+            elif self._operator_entry(obj.type, _operator(node)):  # a library's own container
+                for other in list(left | right):
+                    self.heap.add_contents(made, self.heap.elements(other) - {made})
             found.add(made)
         return found
 
@@ -575,14 +577,22 @@ class Expressions(State):
         """Whether an object may be the left operand; if not, another of its set is meant."""
         if obj.kind not in ("alloc", "part"):
             return obj.kind != "function" and obj.kind != "libbound"
-        if obj.cls is None or unknown(obj):
-            return unknown(obj) or self._has_operator(obj.type, operator)
         name = OPERATORS.get(type(operator), "")
+        if obj.cls is None:
+            return not obj.type or not self.effects.has_no(obj.type, f"__{name}__")
         if any(obj.cls.method(f"__{how}{name}__") for how in ("", "i")):
             return True
         if any(o.cls is not None and o.cls.method(f"__r{name}__") for o in others):
             return True
-        return any(self._has_operator(base, operator) for base in obj.cls.libraries())
+        bases = obj.cls.libraries()
+        return not all(self.effects.has_no(base, f"__{name}__", derived=True) for base in bases)
+
+    def _operator_entry(self, type_name: str, operator: ast.AST | None) -> bool:
+        """Whether the effect files describe the operator of a library's type."""
+        name = OPERATORS.get(type(operator), "")  # type: ignore[arg-type]
+        return any(
+            f"{base}.__{name}__" in self.effects.exact for base in self.effects.mro(type_name)
+        )
 
     def _has_operator(self, type_name: str, operator: ast.AST | None) -> bool:
         """Whether objects of the type may be an operand of `operator` (None: a comparison)."""
@@ -590,6 +600,8 @@ class Expressions(State):
             return isinstance(operator, _CONTAINER_OPERATORS)
         if type_name in LAZY or self.effects.is_a(type_name, "builtins.iterator"):
             return False
+        if self._operator_entry(type_name, operator):
+            return True
         declared = self.effects.type(type_name)
         return not (declared.closed or declared.closed_base or declared.plain)
 

@@ -267,11 +267,20 @@ class Executor(Calls):
                 self.method(obj, f"__i{name}__", [value], node)
         self.mutate({o for o in old if o.kind in ("alloc", "part")}, f"{shown} is updated in place")
         for obj in list(old):
+            self._updated(obj, value, node, shown)
             holder = unknown(obj) or any(name in SEQUENCES for name in obj.libraries())
             if holder and obj.kind == "alloc" and isinstance(node.op, (ast.Add, ast.BitOr)):
                 for other in list(value):
                     self.heap.add_contents(obj, self.unpack(other, node) - {other})
         self.assign(node.target, old | self.operate(node, old, value))
+
+    def _updated(self, obj: Obj, value: set[Obj], node: ast.AugAssign, shown: str) -> None:
+        """`obj += value` of a library's own container keeps what its entry says."""
+        name = OPERATORS.get(type(node.op), "")
+        for type_name in obj.libraries() if obj.kind == "alloc" else ():
+            effect = self.effects.method(type_name, f"__i{name}__") if type_name else None
+            if effect is not None and effect.keeps and type_name not in SEQUENCES:
+                self.apply(effect, {obj}, [value], {}, set(), node, shown)
 
     def _do_Return(self, node: ast.Return) -> None:
         objs = self._stored(node.value)

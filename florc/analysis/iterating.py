@@ -129,10 +129,9 @@ class Iterating(Results):
                 calling.setdefault(tuple(declared.iterable_calls), set()).add(obj)
         self.drawn_from |= objs
         for names, starts in calling.items():
-            self.loaders |= starts
-            known = {obj: name for obj in self.loaders for name in self._collating_known(obj)}
+            known = {obj: name for obj in starts for name in self._collating_known(obj)}
             held = starts - known.keys()
-            for obj in starts & known.keys():  # what makes batches is called with what it is given
+            for obj in known:  # what makes batches is called with what it is given
                 held |= self.heap.contents_of(obj)
                 for name, objs in self.heap.fields_of(obj).items():
                     held |= objs if name != known[obj] else set()
