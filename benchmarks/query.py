@@ -233,9 +233,8 @@ def measure(sizes: list[int], peers: str | None, folder: Path, limit: float) -> 
                  "duckdb_one_run": "DuckDB on Parquet: one run",
                  "mlflow_load": "",
                  "mlflow_one_run": "MLflow, SQLite store: one run",
-                 "mlflow_pivot": "MLflow, SQLite store: pivot"}  # fmt: skip
-        if rows <= 1_000_000:  # its memory grows by 0.7 GB for each million
-            tasks["flordb_pivot"] = "FlorDB 4: pivot"
+                 "mlflow_pivot": "MLflow, SQLite store: pivot",
+                 "flordb_pivot": "FlorDB 4: pivot"}  # fmt: skip
         for task, label in tasks.items() if peers else ():
             command = [str(peers), str(HERE / "query_peers.py"), task, str(place), str(rows)]
             found = child(command, limit)
