@@ -205,8 +205,8 @@ def row(what: str, size: str, found: dict[str, float] | None) -> str:
 def measure(sizes: list[int], peers: str | None, folder: Path, limit: float) -> list[str]:
     """All tables."""
     text = [
-        "| query | values | first | best of 3 | rows | peak memory |",
-        "|---|---|---|---|---|---|",
+        "| query | values | first | best of 3 | its processor time | rows | peak memory |",
+        "|---|---|---|---|---|---|---|",
     ]
     notes = []
     for rows in sizes:
