@@ -566,12 +566,19 @@ class Expressions(State):
                 continue  # another object of the points-to set is meant
             made = self.heap.alloc(node, obj.type, where=self.function, tag="operator")
             if obj.type in SEQUENCES or not obj.type:
-                self.heap.add_contents(made, self.heap.elements(obj) - {made})
+                holding = {obj} | {o for o in left | right if self._uniform(o)}
             elif self._operator_entry(obj.type, _operator(node)):  # a library's own container
-                for other in list(left | right):
-                    self.heap.add_contents(made, self.heap.elements(other) - {made})
+                holding = left | right
+            else:
+                holding = set()
+            for other in holding:
+                self.heap.add_contents(made, self.heap.elements(other) - {made})
             found.add(made)
         return found
+
+    def _uniform(self, obj: Obj) -> bool:
+        """Whether all that an object holds is of its own type, as what was loaded from a file."""
+        return bool(obj.type) and self.effects.type(obj.type).elements == obj.type
 
     def takes(self, operator: ast.operator, obj: Obj, others: set[Obj]) -> bool:
         """Whether an object may be the left operand; if not, another of its set is meant."""

@@ -28,10 +28,6 @@ class Results(Special):
     ) -> set[Obj]:
         raise NotImplementedError
 
-    def _uniform(self, obj: Obj) -> bool:
-        """Whether all that an object holds is of its own type, as what was loaded from a file."""
-        return bool(obj.type) and self.effects.type(obj.type).elements == obj.type
-
     def _result(self, effect: Effect, receiver: set[Obj], at, node: ast.AST) -> set[Obj]:  # type: ignore[no-untyped-def]
         found: set[Obj] = set()
         for result in effect.returns:

@@ -101,6 +101,8 @@ f(a)
         ("import torch\nz = torch.nn.ModuleList()\nz += [torch.nn.ReLU()]\nx = z",
          {"torch.nn.ModuleList", "builtins.list"}),
         ("import json\nz = json.load(open('a'))\nz += [1]\nx = z", {"json.Data", "builtins.list"}),
+        ("import json\nz = json.load(open('a')) + [{1}]\nx = z[0]", {"builtins.set", "json.Data"}),
+        ("import json\nz = [{1}] + json.load(open('a'))\nx = z[0]", {"builtins.set", "json.Data"}),
         ("class A:\n    pass\nz = [1] if len('a') else A()\nz += [2]\nx = z", {"builtins.list"}),
         ("class A:\n    @property\n    def v(self):\n        return {1}\nx = A().v",
          {"builtins.set"}),
